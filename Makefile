@@ -1,0 +1,37 @@
+# make test: all tests.  make ci: what .ci/run runs.  make fuzz FUZZTIME=1h: every fuzz target for so long.
+GO         ?= go
+FUZZTIME   ?= 10s
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
+
+.PHONY: build test ci format vet vuln fuzz tools bench
+
+build: ## bin/ingot, as it is released: no cgo, so that Go's own resolver answers (see SECURITY.md)
+	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ingot ./cmd/ingot
+
+tools: ## what the tests need beside Go
+	./scripts/tools.sh
+
+RACE = $(if $(filter true,$(CI)),-race)
+test: tools
+	CGO_ENABLED=$(if $(RACE),1,0) $(GO) test $(RACE) -timeout 25m ./...
+
+format:
+	@files=$$(gofmt -l $$(git ls-files '*.go')); [ -z "$$files" ] || { echo "not formatted (gofmt -w):"; echo "$$files"; exit 1; }
+
+vet:
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+
+vuln: ## needs the vulnerability database on the network; without it, it says so and goes on
+	@./scripts/vuln.sh $(GO) $(GOVULNCHECK)
+
+fuzz: ## every target for FUZZTIME
+	./scripts/fuzz.sh $(FUZZTIME)
+
+ci: format vet vuln
+	CI=true $(MAKE) test
+	$(MAKE) fuzz
+
+bench:
+	$(GO) run ./bench/import

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Installs what the tests need beside Go: the oracle (qemu-img, qemu-io) and the compressors whose files must be read.
+# On Debian and Ubuntu it installs what is missing when it may; elsewhere, and as an ordinary user, it says what is missing.
+set -euo pipefail
+
+declare -A package=(
+  [qemu-img]=qemu-utils [qemu-io]=qemu-utils [pigz]=pigz [lbzip2]=lbzip2 [pbzip2]=pbzip2 [bzip2]=bzip2 [gzip]=gzip
+  [curl]=curl [mkfs.ext4]=e2fsprogs [gcc]=gcc
+)
+missing=()
+for tool in "${!package[@]}"; do
+  PATH="$PATH:/sbin:/usr/sbin" command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
+
+if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
+  echo "installing: ${missing[*]}" >&2
+  export DEBIAN_FRONTEND=noninteractive
+  apt-get update -qq && apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+else
+  echo "Missing for the tests: ${missing[*]}. Tests that need them are skipped." >&2
+  echo "  sudo apt-get install ${missing[*]}" >&2
+  [ "${CI:-}" != true ]
+fi
