@@ -1,0 +1,164 @@
+package catalog
+
+import (
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/jackc/pgx/v5/stdlib"
+	"github.com/pressly/goose/v3"
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+)
+
+// dialect is what the two engines do differently.
+type dialect struct {
+	goose     goose.Dialect
+	shared    bool               // several processes may serve one database
+	readLevel sql.IsolationLevel // at which a transaction sees one state throughout
+	words     *strings.Replacer
+	conflict  func(error) bool // whether a transaction failed for the sake of another
+	tries     int              // how often such a transaction is run
+	texts     sync.Map         // a query as written -> as this engine takes it
+}
+
+// text returns a query in this engine's words.
+func (d *dialect) text(query string) string {
+	if !strings.Contains(query, "{{") {
+		return query
+	}
+	if t, ok := d.texts.Load(query); ok {
+		return t.(string)
+	}
+	t := d.words.Replace(query)
+	d.texts.Store(query, t)
+	return t
+}
+
+// The words, in the order SQLite, PostgreSQL:
+//
+//	{{serial}}         type and constraint of a primary key that is counted up and never used again
+//	{{bytes}}          type of a byte string
+//	{{without rowid}}  end of the CREATE TABLE of a table whose rows are little more than their key
+//	{{now}}            the database's time, milliseconds since 1970; one value throughout a statement
+//	{{for update}}     end of a SELECT: locks the rows read until the transaction ends
+//	{{skip locked}}    after {{for update}}: passes over rows that another transaction holds
+func newSQLite() *dialect {
+	return &dialect{
+		goose:     goose.DialectSQLite3,
+		readLevel: sql.LevelDefault,
+		tries:     1, // busy_timeout has waited already
+		words: strings.NewReplacer(
+			"{{serial}}", "INTEGER PRIMARY KEY AUTOINCREMENT",
+			"{{bytes}}", "BLOB",
+			"{{without rowid}}", "WITHOUT ROWID",
+			"{{now}}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
+			"{{for update}}", "",
+			"{{skip locked}}", "",
+		),
+		conflict: func(err error) bool {
+			var e *sqlite.Error
+			return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
+		},
+	}
+}
+
+func newPostgres() *dialect {
+	return &dialect{
+		goose:     goose.DialectPostgres,
+		shared:    true,
+		readLevel: sql.LevelRepeatableRead,
+		tries:     10,
+		words: strings.NewReplacer(
+			"{{serial}}", "BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY",
+			"{{bytes}}", "BYTEA",
+			"{{without rowid}}", "",
+			"{{now}}", "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
+			"{{for update}}", "FOR UPDATE",
+			"{{skip locked}}", "SKIP LOCKED",
+		),
+		conflict: func(err error) bool {
+			var e *pgconn.PgError
+			// Serialization failure and deadlock: PostgreSQL's manual, appendix A, class 40.
+			return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+		},
+	}
+}
+
+// connect opens the pools of connections; nothing is sent to a server yet.
+func connect(database string, opt Options) (*Catalog, error) {
+	scheme, rest, _ := strings.Cut(database, ":")
+	switch scheme {
+	case "sqlite":
+		return connectSQLite(strings.TrimPrefix(rest, "//"), opt)
+	case "postgres", "postgresql":
+		return connectPostgres(database, opt)
+	}
+	return nil, errors.New("the database must be sqlite:FILE or postgres://USER:PASSWORD@HOST:PORT/NAME")
+}
+
+// connectSQLite opens one connection for writing and several for reading, which the write-ahead log keeps out of each
+// other's way.
+func connectSQLite(path string, opt Options) (*Catalog, error) {
+	if path == "" {
+		return nil, errors.New("sqlite: needs the path of a file, as in sqlite:/var/lib/ingot/ingot.db")
+	}
+	if err := createPrivate(path); err != nil {
+		return nil, fmt.Errorf("the database file: %w", err)
+	}
+	common := url.Values{"_pragma": {
+		"busy_timeout(10000)", // another process may write too: the command line, beside the service
+		"journal_mode(WAL)",
+		"synchronous(FULL)", // what was acknowledged survives a power failure
+		"foreign_keys(1)",
+		"secure_delete(1)", // URLs and their credentials are overwritten when forgotten
+	}}
+	name := (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath()}).String()
+	writer, err := sql.Open("sqlite", name+"?"+common.Encode()+"&_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	writer.SetMaxOpenConns(1)
+	readers, err := sql.Open("sqlite", name+"?"+common.Encode()+"&_pragma=query_only(1)")
+	if err != nil {
+		return nil, errors.Join(err, writer.Close())
+	}
+	readers.SetMaxOpenConns(opt.Readers)
+	readers.SetMaxIdleConns(opt.Readers)
+	return &Catalog{d: newSQLite(), writer: writer, readers: readers}, nil
+}
+
+// createPrivate makes the file where there is none: it holds URLs with credentials, so nobody else may read it. SQLite
+// gives the files beside it the same mode.
+func createPrivate(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+	if errors.Is(err, os.ErrExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	folder, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	return errors.Join(f.Close(), folder.Sync(), folder.Close())
+}
+
+func connectPostgres(database string, opt Options) (*Catalog, error) {
+	config, err := pgx.ParseConfig(database)
+	if err != nil {
+		return nil, errors.New("the database's URL cannot be read: it must be postgres://USER:PASSWORD@HOST:PORT/NAME")
+	}
+	db := stdlib.OpenDB(*config)
+	db.SetMaxOpenConns(2 * opt.Readers)
+	db.SetMaxIdleConns(opt.Readers)
+	return &Catalog{d: newPostgres(), writer: db, readers: db}, nil
+}

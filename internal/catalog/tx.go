@@ -1,0 +1,96 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"ingot/internal/image"
+)
+
+// tx is one transaction. The SQL given to it is the text for both engines: placeholders are $1, $2, … and words in
+// double braces stand for what the engines spell differently (see dialect.go).
+type tx struct {
+	sql *sql.Tx
+	d   *dialect
+}
+
+// exec runs a statement and returns how many rows it changed.
+func (t *tx) exec(ctx context.Context, query string, args ...any) (int64, error) {
+	res, err := t.sql.ExecContext(ctx, t.d.text(query), args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// query runs a query; the caller closes the rows.
+func (t *tx) query(ctx context.Context, query string, args ...any) (*sql.Rows, error) {
+	return t.sql.QueryContext(ctx, t.d.text(query), args...)
+}
+
+// row runs a query of at most one row; Scan returns sql.ErrNoRows where there is none.
+func (t *tx) row(ctx context.Context, query string, args ...any) *sql.Row {
+	return t.sql.QueryRowContext(ctx, t.d.text(query), args...)
+}
+
+// each calls scan for every row of a query.
+func (t *tx) each(ctx context.Context, query string, args []any, scan func(*sql.Rows) error) error {
+	rows, err := t.query(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := scan(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// read runs fn in a transaction that sees one state of the database and changes nothing.
+func (c *Catalog) read(ctx context.Context, fn func(*tx) error) error {
+	return c.attempt(ctx, c.readers, &sql.TxOptions{ReadOnly: true, Isolation: c.d.readLevel}, fn)
+}
+
+// write runs fn in a transaction whose changes are durable when write returns nil. fn is run again where the engine
+// gave up the transaction for the sake of another, so it must do nothing but speak to the database, and must set its
+// results anew each time.
+//
+// SQLite has one writer at a time. PostgreSQL runs writers side by side at READ COMMITTED: fn first locks the row
+// that what it decides rests on (lockAccount, holdLease), always in this order: usage, image, import, then the rest.
+func (c *Catalog) write(ctx context.Context, fn func(*tx) error) error {
+	var err error
+	for n := range c.d.tries {
+		err = c.attempt(ctx, c.writer, nil, fn)
+		if err == nil || !c.d.conflict(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(time.Duration(n+1) * 10 * time.Millisecond):
+		}
+	}
+	return &image.Error{Kind: image.Busy, Message: "The service is busy; try again shortly.", Cause: err}
+}
+
+func (c *Catalog) attempt(ctx context.Context, db *sql.DB, opt *sql.TxOptions, fn func(*tx) error) error {
+	t, err := db.BeginTx(ctx, opt)
+	if err != nil {
+		return err
+	}
+	if err := fn(&tx{sql: t, d: c.d}); err != nil {
+		return errors.Join(err, rollback(t))
+	}
+	return t.Commit()
+}
+
+func rollback(t *sql.Tx) error {
+	if err := t.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
+		return err
+	}
+	return nil
+}
