@@ -12,6 +12,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 )
 
@@ -22,11 +23,14 @@ type Options struct {
 
 	// Readers is how many reads may run at once; 0 means 8.
 	Readers int
+
+	Log *slog.Logger // nil: nothing is logged
 }
 
 // Catalog is the catalogue in one database. It is safe for use by several goroutines.
 type Catalog struct {
 	d       *dialect
+	log     *slog.Logger
 	writer  *sql.DB
 	readers *sql.DB // the same as writer on PostgreSQL
 }
@@ -37,10 +41,14 @@ func Open(ctx context.Context, url string, opt Options) (*Catalog, error) {
 	if opt.Readers <= 0 {
 		opt.Readers = 8
 	}
+	if opt.Log == nil {
+		opt.Log = slog.New(slog.DiscardHandler)
+	}
 	c, err := connect(url, opt)
 	if err != nil {
 		return nil, err
 	}
+	c.log = opt.Log
 	if err := c.start(ctx, opt); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

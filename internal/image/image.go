@@ -95,6 +95,16 @@ type Create struct {
 	Tags         []string
 }
 
+// IdempotencyKey makes the repetition of a request harmless: within IdempotencyTime the same key and body answer the
+// same image. The zero value is no key.
+type IdempotencyKey struct {
+	Key      string
+	BodyHash [32]byte // SHA-256 of the request's body
+}
+
+// IdempotencyTime is how long a key is remembered.
+const IdempotencyTime = 24 * time.Hour
+
 // Update changes an image; a nil field is left alone.
 type Update struct {
 	Name         *string
@@ -112,4 +122,20 @@ type Filter struct {
 // Page is one page of a list: number from 1, size from 1 to 200.
 type Page struct {
 	Number, Size int
+}
+
+// Content is where the bytes of an available image are.
+type Content struct {
+	ImageID   int64
+	StoreID   int64
+	Object    string // name of the manifest's object in that store
+	Digest    string // content digest, lower-case hexadecimal
+	GuestSize int64  // bytes
+}
+
+// Publication makes an image public.
+type Publication struct {
+	Slug string // see IsSlug
+	Kind string // KindDistribution or KindApplication
+	Type Type   // Base, or Snapshot where the operator asks for it
 }

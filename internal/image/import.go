@@ -23,6 +23,7 @@ type Claim struct {
 	URL       string // a secret: may hold credentials
 	Region    string
 	Attempt   int    // from 1; an interrupted attempt is not counted
+	Broken    int    // attempts whose worker died or lost its lease
 	Lease     string // the fencing token
 	Worker    string
 }
