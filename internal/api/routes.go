@@ -1,0 +1,99 @@
+package api
+
+import (
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+)
+
+// route is one operation: who may call it and what answers.
+type route struct {
+	method, pattern string
+	scope           string // "": no token is asked for
+	basic           bool   // a token may also come as the password of HTTP Basic, for tools that know nothing else
+	handle          func(*call) error
+}
+
+// operations is the table of everything that this package answers, in the order of the contract.
+func (a *API) operations() []route {
+	return []route{
+		{"POST", "/v2/images", "image:create", false, a.createImage},
+		{"GET", "/v2/images", "image:read", false, a.listImages},
+		{"GET", "/v2/images/{id}", "image:read", false, a.getImage},
+		{"PUT", "/v2/images/{id}", "image:update", false, a.updateImage},
+		{"DELETE", "/v2/images/{id}", "image:delete", false, a.deleteImage},
+		{"GET", "/v2/images/{id}/import", "image:read", false, a.getImport},
+		{"GET", "/v2/images/{id}/file", "image:read", true, a.getFile},
+		{"GET", "/healthz", "", false, a.healthz},
+		{"GET", "/readyz", "", false, a.readyz},
+	}
+}
+
+// routes returns a mux that knows every operation, answers 405 and preflights on the paths of those, and 404
+// everywhere else.
+func (a *API) routes() *http.ServeMux {
+	mux := http.NewServeMux()
+	methods := map[string][]string{}
+	for _, op := range a.operations() {
+		mux.HandleFunc(op.method+" "+op.pattern, func(w http.ResponseWriter, r *http.Request) {
+			w.(*call).run(r, op)
+		})
+		methods[op.pattern] = append(methods[op.pattern], op.method)
+		if op.method == http.MethodGet {
+			methods[op.pattern] = append(methods[op.pattern], http.MethodHead) // which the mux serves by the same handler
+		}
+	}
+	for pattern, m := range methods {
+		slices.Sort(m)
+		allow := strings.Join(m, ", ")
+		mux.HandleFunc(pattern, func(w http.ResponseWriter, r *http.Request) { otherMethod(w.(*call), r, allow) })
+	}
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) { w.(*call).fail(errNoRoute) })
+	return mux
+}
+
+// otherMethod answers a method that a path does not have. A browser's preflight names no token and gets none.
+func otherMethod(c *call, r *http.Request, allow string) {
+	h := c.Header()
+	if r.Method != http.MethodOptions {
+		h.Set("Allow", allow)
+		c.fail(errMethod)
+		return
+	}
+	h.Set("Allow", allow+", OPTIONS")
+	h.Set("Access-Control-Allow-Methods", allow)
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Last-Event-ID, Range")
+	h.Set("Access-Control-Max-Age", "86400")
+	c.WriteHeader(http.StatusNoContent)
+}
+
+// tidied returns the request with a path as the routes spell it: single slashes, none at the end. Clients differ in
+// what they append to which base URL, and some do not follow a redirect with a body. ok is false for a path that
+// the mux would answer with a redirect of its own.
+func tidied(r *http.Request) (_ *http.Request, ok bool) {
+	path := r.URL.EscapedPath()
+	if !strings.HasPrefix(path, "/") || strings.Contains(path, "/.") && slices.ContainsFunc(strings.Split(path, "/"), isDots) {
+		return r, false
+	}
+	clean := path
+	for strings.Contains(clean, "//") {
+		clean = strings.ReplaceAll(clean, "//", "/")
+	}
+	if clean = strings.TrimSuffix(clean, "/"); clean == "" {
+		clean = "/"
+	}
+	if clean == path {
+		return r, true
+	}
+	u, err := url.ParseRequestURI(clean)
+	if err != nil {
+		return r, false
+	}
+	u.RawQuery = r.URL.RawQuery
+	tidy := *r
+	tidy.URL = u
+	return &tidy, true
+}
+
+func isDots(segment string) bool { return segment == "." || segment == ".." }
