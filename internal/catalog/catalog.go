@@ -13,7 +13,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"time"
 )
 
 // Options are what Open may be told; the zero value will do.
@@ -77,12 +76,4 @@ func (c *Catalog) Close() error {
 		return c.writer.Close()
 	}
 	return errors.Join(c.readers.Close(), c.writer.Close())
-}
-
-// fromMillis turns a stored time, milliseconds since 1970, into a time.
-func fromMillis(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
 }

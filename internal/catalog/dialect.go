@@ -49,7 +49,6 @@ func (d *dialect) text(query string) string {
 //	{{without rowid}}  end of the CREATE TABLE of a table whose rows are little more than their key
 //	{{now}}            the database's time, milliseconds since 1970; one value throughout a statement
 //	{{for update}}     end of a SELECT: locks the rows read until the transaction ends
-//	{{skip locked}}    after {{for update}}: passes over rows that another transaction holds
 func newSQLite() *dialect {
 	return &dialect{
 		goose:     goose.DialectSQLite3,
@@ -61,7 +60,6 @@ func newSQLite() *dialect {
 			"{{without rowid}}", "WITHOUT ROWID",
 			"{{now}}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
 			"{{for update}}", "",
-			"{{skip locked}}", "",
 		),
 		conflict: func(err error) bool {
 			var e *sqlite.Error
@@ -82,7 +80,6 @@ func newPostgres() *dialect {
 			"{{without rowid}}", "",
 			"{{now}}", "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)",
 			"{{for update}}", "FOR UPDATE",
-			"{{skip locked}}", "SKIP LOCKED",
 		),
 		conflict: func(err error) bool {
 			var e *pgconn.PgError

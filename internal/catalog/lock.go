@@ -8,6 +8,37 @@ import (
 	"ingot/internal/image"
 )
 
+// holding is what an account may hold and holds.
+type holding struct {
+	max                   image.Quota
+	images, bytes, queued int64
+	running               int64
+}
+
+// lockAccount returns what the account holds, and keeps everybody else from changing anything of the account until the
+// transaction ends.
+func lockAccount(ctx context.Context, t *tx, account int64) (holding, error) {
+	var h holding
+	err := t.row(ctx, `SELECT max_images, max_bytes, max_imports, images, bytes, queued, running
+		FROM quota WHERE account_id = $1 {{for update}}`, account).
+		Scan(&h.max.Images, &h.max.Bytes, &h.max.Imports, &h.images, &h.bytes, &h.queued, &h.running)
+	if errors.Is(err, sql.ErrNoRows) {
+		return h, image.ErrNotFound
+	}
+	return h, err
+}
+
+// change is what a transaction adds to what an account holds.
+type change struct {
+	images, bytes, queued, running int64
+}
+
+func (ch change) apply(ctx context.Context, t *tx, account int64) error {
+	_, err := t.exec(ctx, `UPDATE quota SET images = images + $1, bytes = bytes + $2, queued = queued + $3,
+		running = running + $4 WHERE account_id = $5`, ch.images, ch.bytes, ch.queued, ch.running, account)
+	return err
+}
+
 // holdLease returns image.ErrLeaseLost unless the import is running under this lease, and keeps it so until the
 // transaction ends.
 func holdLease(ctx context.Context, t *tx, importID int64, lease string) error {

@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"errors"
 	"time"
 
 	"ingot/internal/image"
@@ -60,7 +59,7 @@ func (c *Catalog) read(ctx context.Context, fn func(*tx) error) error {
 // results anew each time.
 //
 // SQLite has one writer at a time. PostgreSQL runs writers side by side at READ COMMITTED: fn first locks the row
-// that what it decides rests on (lockAccount, holdLease), always in this order: usage, image, import, then the rest.
+// that what it decides rests on, always in this order: the account (lockAccount), its import (holdLease), the rest.
 func (c *Catalog) write(ctx context.Context, fn func(*tx) error) error {
 	var err error
 	for n := range c.d.tries {
@@ -82,15 +81,9 @@ func (c *Catalog) attempt(ctx context.Context, db *sql.DB, opt *sql.TxOptions, f
 	if err != nil {
 		return err
 	}
+	defer t.Rollback() // does nothing after Commit
 	if err := fn(&tx{sql: t, d: c.d}); err != nil {
-		return errors.Join(err, rollback(t))
-	}
-	return t.Commit()
-}
-
-func rollback(t *sql.Tx) error {
-	if err := t.Rollback(); err != nil && !errors.Is(err, sql.ErrTxDone) {
 		return err
 	}
-	return nil
+	return t.Commit()
 }

@@ -3,26 +3,26 @@
 -- +goose Up
 
 CREATE TABLE account (
-    id            {{serial}},
-    uuid          TEXT NOT NULL UNIQUE,
-    name          TEXT NOT NULL UNIQUE,
-    email         TEXT NOT NULL,
-    quota_images  BIGINT NOT NULL, -- 0: no bound
-    quota_bytes   BIGINT NOT NULL,
-    quota_imports BIGINT NOT NULL,
-    created_at    BIGINT NOT NULL
+    id         {{serial}},
+    uuid       TEXT NOT NULL UNIQUE,
+    name       TEXT NOT NULL UNIQUE,
+    email      TEXT NOT NULL,
+    created_at BIGINT NOT NULL
 );
 
--- What an account holds, kept with every change. This row is also the lock of the account: whoever changes anything
--- that belongs to an account locks it first.
-CREATE TABLE usage (
-    account_id BIGINT PRIMARY KEY REFERENCES account (id),
-    images     BIGINT NOT NULL DEFAULT 0, -- not deleted
-    bytes      BIGINT NOT NULL DEFAULT 0, -- of guest data in these
-    queued     BIGINT NOT NULL DEFAULT 0, -- imports
-    running    BIGINT NOT NULL DEFAULT 0
+-- What an account may hold (0: no bound), and what it holds, kept with every change. This row is also the lock of the
+-- account: whoever changes anything that belongs to an account locks it first.
+CREATE TABLE quota (
+    account_id  BIGINT PRIMARY KEY REFERENCES account (id),
+    max_images  BIGINT NOT NULL,
+    max_bytes   BIGINT NOT NULL,
+    max_imports BIGINT NOT NULL,
+    images      BIGINT NOT NULL DEFAULT 0, -- not deleted
+    bytes       BIGINT NOT NULL DEFAULT 0, -- of guest data in these
+    queued      BIGINT NOT NULL DEFAULT 0, -- imports
+    running     BIGINT NOT NULL DEFAULT 0
 );
-CREATE INDEX usage_queued ON usage (account_id) WHERE queued > 0;
+CREATE INDEX quota_queued ON quota (account_id) WHERE queued > 0;
 
 CREATE TABLE token (
     id         {{serial}},
@@ -80,38 +80,38 @@ CREATE INDEX image_region_manifest ON image_region (manifest_id);
 
 -- The import of an image, which is also the job.
 CREATE TABLE import (
-    image_id    BIGINT PRIMARY KEY REFERENCES image (id),
-    account_id  BIGINT NOT NULL REFERENCES account (id),
-    region      TEXT NOT NULL REFERENCES region (slug),
-    state       TEXT NOT NULL,             -- queued, running, done, failed, cancelled
-    url         TEXT,                      -- a secret; null once the import has ended
-    source      TEXT NOT NULL,             -- the URL without its secrets
-    attempts    BIGINT NOT NULL DEFAULT 0, -- that ended in a passing failure
-    interrupted BIGINT NOT NULL DEFAULT 0, -- attempts whose worker died
-    lease       TEXT NOT NULL DEFAULT '',  -- the fencing token of the last claim
-    lease_ms    BIGINT NOT NULL DEFAULT 0, -- how long the lease was asked for
-    lease_until BIGINT NOT NULL DEFAULT 0,
-    worker      TEXT NOT NULL DEFAULT '',
-    not_before  BIGINT NOT NULL DEFAULT 0,
-    progress    TEXT NOT NULL DEFAULT '{}', -- JSON
-    error_code    TEXT NOT NULL DEFAULT '', -- of the last attempt that failed
+    image_id      BIGINT PRIMARY KEY REFERENCES image (id),
+    account_id    BIGINT NOT NULL REFERENCES account (id),
+    region        TEXT NOT NULL REFERENCES region (slug),
+    state         TEXT NOT NULL,               -- queued, running, done, failed, cancelled
+    url           TEXT,                        -- a secret; null once the import has ended
+    source        TEXT NOT NULL,               -- the URL without its secrets
+    attempts      BIGINT NOT NULL DEFAULT 0,   -- that came to an end, good or bad
+    broken        BIGINT NOT NULL DEFAULT 0,   -- attempts whose worker died
+    lease         TEXT NOT NULL DEFAULT '',    -- the fencing token of the last claim
+    lease_ms      BIGINT NOT NULL DEFAULT 0,   -- how long it is valid without being renewed
+    lease_until   BIGINT NOT NULL DEFAULT 0,
+    worker        TEXT NOT NULL DEFAULT '',
+    not_before    BIGINT NOT NULL DEFAULT 0,
+    progress      TEXT NOT NULL DEFAULT '{}',  -- JSON, see progress.go
+    error_code    TEXT NOT NULL DEFAULT '',    -- of the last attempt that failed
     error_message TEXT NOT NULL DEFAULT '',
-    created_at  BIGINT NOT NULL,
-    started_at  BIGINT NOT NULL DEFAULT 0,
-    updated_at  BIGINT NOT NULL,
-    finished_at BIGINT NOT NULL DEFAULT 0
+    created_at    BIGINT NOT NULL,
+    started_at    BIGINT NOT NULL DEFAULT 0,
+    updated_at    BIGINT NOT NULL,
+    finished_at   BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX import_queued ON import (account_id, image_id, not_before) WHERE state = 'queued';
 CREATE INDEX import_running ON import (lease_until) WHERE state = 'running';
 
 CREATE TABLE idempotency (
     account_id BIGINT NOT NULL REFERENCES account (id),
-    key        TEXT NOT NULL,
+    key        {{bytes}} NOT NULL, -- SHA-256 of the header's bytes, which need not be text
     body_hash  {{bytes}} NOT NULL,
     image_id   BIGINT NOT NULL REFERENCES image (id),
     created_at BIGINT NOT NULL,
     PRIMARY KEY (account_id, key)
-);
+) {{without rowid}};
 CREATE INDEX idempotency_age ON idempotency (account_id, created_at);
 
 CREATE TABLE tag (
@@ -128,7 +128,7 @@ CREATE TABLE tag (
 CREATE TABLE shelf (
     class    BIGINT NOT NULL,
     owner    BIGINT NOT NULL, -- an account's id, a tag's id, or 0
-    image_id BIGINT NOT NULL REFERENCES image (id),
+    image_id BIGINT NOT NULL,
     PRIMARY KEY (class, owner, image_id)
 ) {{without rowid}};
 

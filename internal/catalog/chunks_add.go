@@ -1,0 +1,130 @@
+package catalog
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	"ingot/internal/store"
+)
+
+// addRows is how many chunks are inserted by one statement.
+const addRows = 100
+
+// adding makes the chunks of a new pack known: those that no other pack has. Of the others it finds where they are and
+// pins that.
+type adding struct {
+	x       *ChunkIndex
+	t       *tx
+	owner   store.Owner
+	pack    int64
+	entries []store.Entry
+	valid   []store.Location // of each entry, as far as known
+}
+
+// run inserts until every chunk is in this pack or in one that is pinned. A second round is for the chunks of packs
+// that a sweep took in the middle of the first, on PostgreSQL alone; their rows are gone by then.
+func (a *adding) run(ctx context.Context) error {
+	// In the order of digests, so that two imports that add the same chunks cannot wait for each other.
+	todo := make([]int, len(a.entries))
+	for i := range todo {
+		todo[i] = i
+	}
+	slices.SortFunc(todo, func(i, j int) int { return bytes.Compare(a.entries[i].Digest[:], a.entries[j].Digest[:]) })
+	lost := false
+	for range findTries {
+		var taken []int
+		for batch := range slices.Chunk(todo, addRows) {
+			n, err := a.insert(ctx, batch)
+			if err != nil {
+				return err
+			}
+			if n < int64(len(batch)) {
+				taken = append(taken, batch...)
+				continue
+			}
+			for _, i := range batch {
+				a.valid[i] = a.entries[i].Location
+			}
+		}
+		if len(taken) == 0 {
+			return a.noteLost(ctx, lost)
+		}
+		lost = true
+		var err error
+		if todo, err = a.rely(ctx, taken); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("the chunk index: packs vanish faster than they can be pinned")
+}
+
+func (a *adding) insert(ctx context.Context, batch []int) (int64, error) {
+	var b strings.Builder
+	b.WriteString(`INSERT INTO chunk (store_id, digest, object_id, off, stored, length, codec) VALUES `)
+	args := make([]any, 0, 2+5*len(batch))
+	args = append(args, a.x.store, a.pack)
+	for n, i := range batch {
+		if n > 0 {
+			b.WriteByte(',')
+		}
+		at := len(args) + 1
+		fmt.Fprintf(&b, `($1,$%d,$2,$%d,$%d,$%d,$%d)`, at, at+1, at+2, at+3, at+4)
+		e := &a.entries[i]
+		args = append(args, e.Digest[:], e.Offset, int64(e.Stored), int64(e.Length), int64(e.Codec))
+	}
+	b.WriteString(` ON CONFLICT (store_id, digest) DO NOTHING`)
+	return a.t.exec(ctx, b.String(), args...)
+}
+
+// rely finds where chunks are of which some are in other packs, pins these packs, and returns the chunks whose pack was
+// gone before it could be locked.
+func (a *adding) rely(ctx context.Context, chunks []int) (again []int, err error) {
+	digests := make([]store.Digest, len(chunks))
+	for n, i := range chunks {
+		digests[n] = a.entries[i].Digest
+	}
+	in := map[int64][]int{} // pack: chunks
+	seen := 0
+	err = a.x.rows(ctx, a.t, a.owner.Import, digests, func(n int, r *chunkRow) {
+		a.valid[chunks[n]] = r.Location
+		in[r.pack] = append(in[r.pack], chunks[n])
+		seen++
+	})
+	if err != nil {
+		return nil, err
+	}
+	var packs []int64
+	for id := range in {
+		packs = append(packs, id)
+	}
+	slices.Sort(packs)
+	live, err := lockLive(ctx, a.t, packs)
+	if err != nil {
+		return nil, err
+	}
+	for _, id := range packs {
+		if !slices.Contains(live, id) {
+			again = append(again, in[id]...)
+		}
+	}
+	if seen < len(chunks) { // a row vanished between the two statements
+		for _, i := range chunks {
+			if a.valid[i].Pack == "" {
+				again = append(again, i)
+			}
+		}
+	}
+	return again, insertPins(ctx, a.t, a.owner.Import, live)
+}
+
+// noteLost lets the sweep look at a pack of which other packs have a part.
+func (a *adding) noteLost(ctx context.Context, lost bool) error {
+	if !lost {
+		return nil
+	}
+	_, err := a.t.exec(ctx, `INSERT INTO loose (store_id, object_id) VALUES ($1, $2)`, a.x.store, a.pack)
+	return err
+}

@@ -1,0 +1,116 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"ingot/internal/store"
+)
+
+// publishManifest makes what an import wrote something that images may name, and turns the import's pins into
+// references. The transaction holds the import's lease. Where the store has the same content already, that is used,
+// and the new manifest is dead.
+func publishManifest(ctx context.Context, t *tx, storeID, importID int64, w store.Written) (manifestID int64, err error) {
+	var mine, used int64
+	err = t.row(ctx, `SELECT o.id FROM object o JOIN import i ON i.image_id = o.import_id AND i.lease = o.lease
+		WHERE o.store_id = $1 AND o.name = $2 AND o.state = 'writing' AND o.import_id = $3`, storeID, w.Object, importID).Scan(&mine)
+	if err != nil {
+		return 0, fmt.Errorf("manifest %s is not this import's: %w", w.Object, err)
+	}
+	// The update of what is there locks it against dropManifest.
+	err = t.row(ctx, `INSERT INTO manifest (store_id, digest, object_id, guest_size, data_size) VALUES ($1, $2, $3, $4, $5)
+		ON CONFLICT (store_id, digest) DO UPDATE SET digest = excluded.digest RETURNING id, object_id`,
+		storeID, w.Manifest[:], mine, w.GuestSize, w.DataBytes).Scan(&manifestID, &used)
+	if err != nil {
+		return 0, err
+	}
+	state := "live"
+	if used != mine {
+		state = "dead"
+	}
+	if _, err := t.exec(ctx, `UPDATE object SET state = $2, size = $3 WHERE id = $1`, mine, state, w.Size); err != nil {
+		return 0, err
+	}
+	if used != mine {
+		return manifestID, nil
+	}
+	return manifestID, referToPacks(ctx, t, storeID, importID, manifestID, w.Packs)
+}
+
+// referToPacks writes down what a manifest relies on, all of which the import must have pinned.
+func referToPacks(ctx context.Context, t *tx, storeID, importID, manifestID int64, packs map[string]int64) error {
+	ids, bytes := make([]int64, 0, len(packs)), make([]int64, 0, len(packs))
+	err := t.each(ctx, `SELECT o.id, o.name FROM pin p JOIN object o ON o.id = p.object_id
+		WHERE p.import_id = $1 AND o.store_id = $2 AND o.state = 'live' ORDER BY o.id`, []any{importID, storeID}, func(rows *sql.Rows) error {
+		var id int64
+		var name string
+		err := rows.Scan(&id, &name)
+		if n, ok := packs[name]; ok {
+			ids, bytes = append(ids, id), append(bytes, n)
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	if len(ids) != len(packs) {
+		return fmt.Errorf("import %d has pinned %d of the %d packs that its manifest needs", importID, len(ids), len(packs))
+	}
+	for i := range ids {
+		_, err := t.exec(ctx, `INSERT INTO manifest_pack (manifest_id, object_id, bytes) VALUES ($1, $2, $3)`, manifestID, ids[i], bytes[i])
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// releasePins gives up what an import has pinned, when it has ended or after it published. The sweep looks at packs
+// that nothing names, and at the import's own, of which another may use a part.
+func releasePins(ctx context.Context, t *tx, importID int64) error {
+	_, err := t.exec(ctx, `INSERT INTO loose (store_id, object_id)
+		SELECT o.store_id, o.id FROM pin p JOIN object o ON o.id = p.object_id
+		WHERE p.import_id = $1 AND (o.import_id = $1 OR NOT EXISTS (SELECT 1 FROM manifest_pack r WHERE r.object_id = o.id))`, importID)
+	if err != nil {
+		return err
+	}
+	_, err = t.exec(ctx, `DELETE FROM pin WHERE import_id = $1`, importID)
+	return err
+}
+
+// dropManifest gives up a manifest that an image named, unless another image still does. The image's own rows of
+// image_region must be gone.
+func dropManifest(ctx context.Context, t *tx, manifestID int64) error {
+	var object int64
+	err := t.row(ctx, `SELECT object_id FROM manifest WHERE id = $1 {{for update}}`, manifestID).Scan(&object)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var named bool
+	if err := t.row(ctx, `SELECT EXISTS (SELECT 1 FROM image_region WHERE manifest_id = $1)`, manifestID).Scan(&named); err != nil || named {
+		return err
+	}
+	for _, statement := range []string{
+		`INSERT INTO loose (store_id, object_id) SELECT o.store_id, o.id FROM manifest_pack r JOIN object o ON o.id = r.object_id
+			WHERE r.manifest_id = $1`,
+		`DELETE FROM manifest_pack WHERE manifest_id = $1`,
+		`DELETE FROM manifest WHERE id = $1`,
+	} {
+		if _, err := t.exec(ctx, statement, manifestID); err != nil {
+			return err
+		}
+	}
+	_, err = t.exec(ctx, `UPDATE object SET state = 'dead' WHERE id = $1`, object)
+	return err
+}
+
+// manifestObject returns the name of a published manifest's object.
+func manifestObject(ctx context.Context, t *tx, id int64) (name string, err error) {
+	err = t.row(ctx, `SELECT o.name FROM manifest m JOIN object o ON o.id = m.object_id WHERE m.id = $1`, id).Scan(&name)
+	return name, err
+}

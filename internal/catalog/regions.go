@@ -1,0 +1,68 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+)
+
+// SetRegions says which regions the service has and in which store each keeps its images, and returns the stores' ids
+// by slug. A region whose images, or running imports, are in another store is refused: they would be out of reach.
+// Regions that are not named take no new images any more.
+func (c *Catalog) SetRegions(ctx context.Context, regions map[string]string) (map[string]int64, error) {
+	var ids map[string]int64
+	err := c.write(ctx, func(t *tx) error {
+		ids = map[string]int64{}
+		if _, err := t.exec(ctx, `UPDATE region SET active = FALSE`); err != nil {
+			return err
+		}
+		for _, slug := range slices.Sorted(maps.Keys(regions)) {
+			id, err := storeID(ctx, t, regions[slug])
+			if err != nil {
+				return err
+			}
+			if err := setRegion(ctx, t, slug, id); err != nil {
+				return err
+			}
+			ids[slug] = id
+		}
+		return nil
+	})
+	return ids, err
+}
+
+func storeID(ctx context.Context, t *tx, url string) (id int64, err error) {
+	_, err = t.exec(ctx, `INSERT INTO store (url) VALUES ($1) ON CONFLICT (url) DO NOTHING`, url)
+	if err != nil {
+		return 0, err
+	}
+	err = t.row(ctx, `SELECT id FROM store WHERE url = $1`, url).Scan(&id)
+	return id, err
+}
+
+func setRegion(ctx context.Context, t *tx, slug string, store int64) error {
+	var former string
+	err := t.row(ctx, `SELECT s.url FROM region r JOIN store s ON s.id = r.store_id
+		WHERE r.slug = $1 AND r.store_id <> $2 AND (
+			EXISTS (SELECT 1 FROM image_region i WHERE i.region = r.slug) OR
+			EXISTS (SELECT 1 FROM import i WHERE i.region = r.slug AND i.state = 'running'))`, slug, store).Scan(&former)
+	if err == nil {
+		return fmt.Errorf("region %s has images in the store %s and cannot be moved to another: start the service "+
+			"with that store, or with the database that belongs to the new one", slug, former)
+	}
+	if !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	_, err = t.exec(ctx, `INSERT INTO region (slug, store_id, active) VALUES ($1, $2, TRUE)
+		ON CONFLICT (slug) DO UPDATE SET store_id = excluded.store_id, active = TRUE`, slug, store)
+	return err
+}
+
+// regionStore returns the id of a region's store; sql.ErrNoRows if no service has such a region.
+func regionStore(ctx context.Context, t *tx, slug string) (id int64, err error) {
+	err = t.row(ctx, `SELECT store_id FROM region WHERE slug = $1 AND active`, slug).Scan(&id)
+	return id, err
+}
