@@ -1,33 +1,28 @@
 package vmdk
 
 import (
-	"bytes"
 	"encoding/binary"
-	"io"
 
-	"github.com/klauspost/compress/zlib"
+	"ingot/internal/inflate"
 )
 
-// inflater is what decoding one grain needs, kept for the next one.
-type inflater struct {
-	buffer []byte // of the file
-	plain  []byte // a grain, where the caller wants less of it
-	src    bytes.Reader
-	zlib   io.ReadCloser // nil until the first grain
-	more   [1]byte       // where nothing should follow
+// buffers are what reading compressed grains needs, kept for the next read.
+type buffers struct {
+	file  []byte // of the file, grown to what was asked for
+	plain []byte // a grain, where the caller wants less of it
 }
 
-// stored returns n bytes of the buffer. n is at most bufferBytes, or a single grain's bound.
-func (in *inflater) stored(n int64) []byte {
-	if int64(cap(in.buffer)) < n {
-		in.buffer = make([]byte, max(n, bufferBytes))
+// stored returns n bytes of the buffer for the file. n is at most bufferBytes, or a single grain's bound.
+func (b *buffers) stored(n int64) []byte {
+	if int64(cap(b.file)) < n {
+		b.file = make([]byte, max(n, bufferBytes))
 	}
-	return in.buffer[:n]
+	return b.file[:n]
 }
 
 // inflate decodes grain g from stored, which begins with its marker, to p: the guest bytes from off to the grain's end
 // or p's. It returns their number.
-func (d *Disk) inflate(in *inflater, stored []byte, g int64, p []byte, off int64) (int64, error) {
+func (d *Disk) inflate(buf *buffers, stored []byte, g int64, p []byte, off int64) (int64, error) {
 	data, err := d.checkGrain(stored, g)
 	if err != nil {
 		return 0, err
@@ -36,12 +31,13 @@ func (d *Disk) inflate(in *inflater, stored []byte, g int64, p []byte, off int64
 	n := min(int64(len(p)), d.length(g)-within)
 	plain := p[:n]
 	if n < d.grainBytes() {
-		if in.plain == nil {
-			in.plain = make([]byte, d.grainBytes())
+		if buf.plain == nil {
+			buf.plain = make([]byte, d.grainBytes())
 		}
-		plain = in.plain
+		plain = buf.plain
 	}
-	got, err := in.decode(plain, data)
+	// A stream of more than a grain is an error, and nothing is written past plain.
+	got, err := inflate.Zlib(plain, data)
 	if err != nil || !d.complete(g, int64(got)) {
 		return 0, damaged("vmdk_grain_data", "grain %d does not inflate to its size", g)
 	}
@@ -72,40 +68,4 @@ func (d *Disk) checkGrain(stored []byte, g int64) ([]byte, error) {
 		return nil, truncated("data")
 	}
 	return stored[markerBytes : markerBytes+size], nil
-}
-
-// decode inflates data to p and returns the number of bytes, at most len(p). The end of the data is always met, as the
-// checksum is only compared there.
-func (in *inflater) decode(p, data []byte) (int, error) {
-	in.src.Reset(data)
-	if err := in.reset(); err != nil {
-		return 0, err
-	}
-	for n := 0; ; {
-		rest := p[n:]
-		if len(rest) == 0 {
-			rest = in.more[:]
-		}
-		k, err := in.zlib.Read(rest)
-		switch {
-		case k > 0 && n == len(p):
-			return n, io.ErrShortBuffer
-		case err == io.EOF:
-			return n + k, nil
-		case err != nil:
-			return n, err
-		case k == 0:
-			return n, io.ErrNoProgress
-		}
-		n += k
-	}
-}
-
-func (in *inflater) reset() error {
-	if in.zlib != nil {
-		return in.zlib.(zlib.Resetter).Reset(&in.src, nil)
-	}
-	z, err := zlib.NewReader(&in.src)
-	in.zlib = z
-	return err
 }

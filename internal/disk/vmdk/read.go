@@ -6,7 +6,7 @@ import (
 	"io"
 )
 
-// bufferBytes bounds how much of the file one read takes for compressed grains; about as much lies in an inflater.
+// bufferBytes bounds how much of the file one read takes for compressed grains; each reader at work holds so much.
 const bufferBytes = 1 << 20
 
 // ReadAt reads guest bytes; holes read as zeros. Where the directory stands at the end it first follows the markers to
@@ -79,28 +79,28 @@ func (d *Disk) lastOfRun(first, limit int64, sectors func(g int64) int64) int64 
 
 // readCompressed reads a run of compressed grains with one read of the file and returns their guest bytes.
 func (d *Disk) readCompressed(p []byte, off int64) (int64, error) {
-	in := d.inflaters.Get().(*inflater)
-	defer d.inflaters.Put(in)
+	buf := d.buffers.Get().(*buffers)
+	defer d.buffers.Put(buf)
 	first := off / d.grainBytes()
 	limit := (off + int64(len(p)) - 1) / d.grainBytes()
 	last := d.lastOfRun(first, limit, d.sectors)
 	for last > first && (d.place(last)+d.sectors(last)-d.place(first))*sectorSize > bufferBytes {
 		last--
 	}
-	stored, err := d.readStored(in, first, last)
+	stored, err := d.readStored(buf, first, last)
 	if err != nil {
 		return 0, err
 	}
-	return d.inflateRun(in, stored, first, last, p, off)
+	return d.inflateRun(buf, stored, first, last, p, off)
 }
 
-func (d *Disk) inflateRun(in *inflater, stored []byte, first, last int64, p []byte, off int64) (int64, error) {
+func (d *Disk) inflateRun(buf *buffers, stored []byte, first, last int64, p []byte, off int64) (int64, error) {
 	var done int64
 	var read span // bytes of the file, no longer needed
 	for g := first; g <= last; g++ {
 		own := stored[(d.place(g)-d.place(first))*sectorSize:]
 		own = own[:min(int64(len(own)), d.sectors(g)*sectorSize)]
-		n, err := d.inflate(in, own, g, p[done:], off+done)
+		n, err := d.inflate(buf, own, g, p[done:], off+done)
 		if err != nil {
 			return 0, err
 		}
@@ -120,18 +120,18 @@ func (d *Disk) inflateRun(in *inflater, stored []byte, first, last int64, p []by
 
 // readStored reads what grains first to last take in the file. That is a bound for the last one where it comes from
 // the directory, so the file may end before; inflate checks what each needs.
-func (d *Disk) readStored(in *inflater, first, last int64) ([]byte, error) {
+func (d *Disk) readStored(buf *buffers, first, last int64) ([]byte, error) {
 	at := d.place(first) * sectorSize
 	want := (d.place(last)+d.sectors(last))*sectorSize - at
 	if d.size >= 0 {
 		want = min(want, d.size-at)
 	}
-	n, err := d.r.ReadAt(in.stored(want), at)
+	n, err := d.r.ReadAt(buf.stored(want), at)
 	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
 		return nil, fmt.Errorf("vmdk: read data: %w", err)
 	}
 	if int64(n) <= (d.place(last)-d.place(first))*sectorSize+markerBytes {
 		return nil, truncated("data")
 	}
-	return in.stored(int64(n)), nil
+	return buf.stored(int64(n)), nil
 }

@@ -39,8 +39,8 @@ type Disk struct {
 	decided atomic.Int64
 	scan    *scan // nil where the directory was read by Open
 
-	inflaters sync.Pool // *inflater
-	released  released
+	buffers  sync.Pool // *buffers
+	released released
 }
 
 // table is a grain table with what is known of its grains. Where a table's pointer is nil, its grains are holes.
@@ -75,7 +75,7 @@ func Open(r io.ReaderAt, size int64) (*Disk, error) {
 	}
 	d.grains = (d.head.capacity + d.head.grain - 1) / d.head.grain
 	d.tables = make([]atomic.Pointer[table], (d.grains+tableEntries-1)/tableEntries)
-	d.inflaters.New = func() any { return new(inflater) }
+	d.buffers.New = func() any { return new(buffers) }
 	if d.head.directory == directoryAtEnd {
 		d.scan = &scan{at: d.head.overhead, last: -1}
 		return d, nil
