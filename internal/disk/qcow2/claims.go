@@ -1,0 +1,126 @@
+package qcow2
+
+const (
+	pageSectors = 1 << 15 // a page of 4 KiB stands for 16 MiB of the file
+	pageBytes   = pageSectors * sectorSize
+	maxTiny     = 1 << 20 // streams within one sector; each costs some 20 bytes
+)
+
+// claims knows which sectors of the file are spoken for, in two bits each:
+//
+//	owned packed
+//	  0     0     nobody's
+//	  1     0     one table's, plain cluster's or stream's alone
+//	  0     1     holds ends of streams, and streams that begin and end in it
+//	  1     1     so too, and the last of them goes on in the next sector
+//
+// With that no two streams may cross the same boundary of sectors. Streams that cross none are told apart by where
+// they begin. What remains possible is an overlap within one sector, which gives no more guest bytes for a byte of the
+// file than an honest stream can.
+type claims struct {
+	owned, packed bitmap
+	tiny          map[int64]struct{}
+}
+
+type verdict uint8
+
+const (
+	granted verdict = iota
+	taken
+	tooMany
+)
+
+// claim takes whole sectors for one owner.
+func (c *claims) claim(from, to int64) verdict {
+	first, end := from/sectorSize, (to+sectorSize-1)/sectorSize
+	if c.owned.any(first, end) || c.packed.any(first, end) {
+		return taken
+	}
+	c.owned.set(first, end)
+	return granted
+}
+
+// claimStream takes the sectors of a compressed stream, of which the first and the last may be shared with others.
+func (c *claims) claimStream(from, length int64) verdict {
+	first, last := from/sectorSize, (from+length-1)/sectorSize
+	if c.owned.any(last, last+1) && !c.packed.any(last, last+1) {
+		return taken
+	}
+	if first == last {
+		return c.claimTiny(from, first)
+	}
+	if c.owned.any(first, first+1) || c.claim((first+1)*sectorSize, last*sectorSize) != granted {
+		return taken
+	}
+	c.owned.set(first, first+1)
+	c.packed.set(first, first+1)
+	c.packed.set(last, last+1)
+	return granted
+}
+
+func (c *claims) claimTiny(from, sector int64) verdict {
+	if _, ok := c.tiny[from]; ok {
+		return taken
+	}
+	if len(c.tiny) >= maxTiny {
+		return tooMany
+	}
+	if c.tiny == nil {
+		c.tiny = map[int64]struct{}{}
+	}
+	c.tiny[from] = struct{}{}
+	c.packed.set(sector, sector+1)
+	return granted
+}
+
+// open reports whether there is memory for byte off of the file. Memory is made only for places that the file has.
+func (c *claims) open(off int64) bool {
+	return c.owned.has(off / pageBytes)
+}
+
+func (c *claims) openUp(off int64) {
+	c.owned.grow(off / pageBytes)
+	c.packed.grow(off / pageBytes)
+}
+
+// bitmap has a bit for each sector, in pages that are there or not.
+type bitmap []*[pageSectors / 64]uint64
+
+func (b bitmap) has(page int64) bool { return page < int64(len(b)) && b[page] != nil }
+
+func (b *bitmap) grow(page int64) {
+	if need := page + 1 - int64(len(*b)); need > 0 {
+		*b = append(*b, make(bitmap, need)...)
+	}
+	if (*b)[page] == nil {
+		(*b)[page] = new([pageSectors / 64]uint64)
+	}
+}
+
+// any reports whether a bit in [from, end) is set. Pages must be there.
+func (b bitmap) any(from, end int64) bool {
+	for from < end {
+		word, mask, next := b.word(from, end)
+		if *word&mask != 0 {
+			return true
+		}
+		from = next
+	}
+	return false
+}
+
+// set sets the bits in [from, end). Pages must be there.
+func (b bitmap) set(from, end int64) {
+	for from < end {
+		word, mask, next := b.word(from, end)
+		*word |= mask
+		from = next
+	}
+}
+
+// word returns the word of bit from, the mask of its bits in [from, end), and the first bit after it.
+func (b bitmap) word(from, end int64) (word *uint64, mask uint64, next int64) {
+	next = min(end, (from|63)+1)
+	mask = (1<<uint(next-from) - 1) << (from & 63)
+	return &b[from/pageSectors][from%pageSectors/64], mask, next
+}

@@ -1,0 +1,60 @@
+package qcow2
+
+import "testing"
+
+func TestClaims(t *testing.T) {
+	type step struct {
+		stream   bool
+		from, to int64
+		want     verdict
+	}
+	whole := func(from, to int64, want verdict) step { return step{false, from, to, want} }
+	stream := func(from, to int64, want verdict) step { return step{true, from, to, want} }
+	for name, steps := range map[string][]step{
+		"clusters": {whole(4096, 8192, granted), whole(8192, 12288, granted), whole(4096, 8192, taken), whole(7680, 8704, taken)},
+		"across words and pages": {whole(0, 64*512, granted), whole(64*512, 200*512, granted), whole(199*512, 201*512, taken),
+			whole(pageBytes-512, pageBytes, granted), whole(pageBytes, pageBytes+4096, granted), whole(pageBytes-1024, pageBytes+512, taken)},
+		"streams share sectors":      {stream(0, 1536, granted), stream(1100, 2048, granted), stream(1900, 2560, granted)},
+		"in any order":               {stream(1900, 2560, granted), stream(0, 1536, granted), stream(1100, 2048, granted)},
+		"streams in one sector":      {stream(512, 1024, granted), stream(530, 1024, granted), stream(512, 1024, taken)},
+		"same boundary":              {stream(0, 1024, granted), stream(100, 1024, taken)},
+		"same boundary at the end":   {stream(0, 2048, granted), stream(1100, 2048, taken)},
+		"same start, one longer":     {stream(0, 1024, granted), stream(0, 2048, taken)},
+		"within another":             {stream(0, 4096, granted), stream(1024, 1536, taken), stream(1024, 2048, taken)},
+		"around another":             {stream(1024, 1536, granted), stream(0, 4096, taken)},
+		"ends in another":            {stream(512, 4096, granted), stream(0, 1536, taken)},
+		"stream in a cluster":        {whole(4096, 8192, granted), stream(4200, 4608, taken), stream(4000, 4608, taken), stream(4096, 9000, taken)},
+		"cluster in a stream":        {stream(4200, 9728, granted), whole(4096, 8192, taken), whole(8192, 12288, taken)},
+		"cluster over a tiny stream": {stream(4200, 4608, granted), whole(4096, 8192, taken)},
+	} {
+		var c claims
+		c.openUp(0)
+		c.openUp(pageBytes)
+		for i, s := range steps {
+			take := c.claim
+			if s.stream {
+				take = func(from, to int64) verdict { return c.claimStream(from, to-from) }
+			}
+			if got := take(s.from, s.to); got != s.want {
+				t.Errorf("%s: step %d: %d, want %d", name, i, got, s.want)
+			}
+		}
+	}
+}
+
+// Streams within one sector are remembered one by one, and so their number is bounded.
+func TestTinyStreamsAreBounded(t *testing.T) {
+	var c claims
+	for i := range int64(maxTiny) {
+		from := i * 8
+		if !c.open(from) {
+			c.openUp(from)
+		}
+		if got := c.claimStream(from, sectorSize-from%sectorSize); got != granted {
+			t.Fatalf("stream %d: %d", i, got)
+		}
+	}
+	if got := c.claimStream(4, sectorSize-4); got != tooMany {
+		t.Errorf("one more: %d, want %d", got, tooMany)
+	}
+}

@@ -1,0 +1,171 @@
+package qcow2
+
+import (
+	"errors"
+	"io"
+	"sync"
+)
+
+// maxRun bounds what is read at once for compressed clusters that follow one another in the file, unless one stream
+// alone is longer: the format allows twice a cluster.
+const maxRun = 1 << 20
+
+// ReadAt reads guest bytes. A run of plain clusters that lie together in the file is one read of the file, straight
+// into p; so is, up to 1 MiB, a run of compressed ones, which are inflated straight into p when p covers them whole.
+func (d *Disk) ReadAt(p []byte, off int64) (int, error) {
+	if off < 0 {
+		return 0, errors.New("qcow2: ReadAt at a negative offset")
+	}
+	if off >= d.size {
+		return 0, io.EOF
+	}
+	end := off + min(int64(len(p)), d.size-off)
+	for at := off; at < end; {
+		next, err := d.readExtent(p[at-off:end-off], at)
+		if err != nil {
+			return int(at - off), err
+		}
+		at = next
+	}
+	if n := int(end - off); n < len(p) {
+		return n, io.EOF
+	}
+	return len(p), nil
+}
+
+// readExtent reads what lies at off, as far into p as one reading goes, and returns where that ends.
+func (d *Disk) readExtent(p []byte, off int64) (int64, error) {
+	x, err := d.extent(off, off+int64(len(p)))
+	if err != nil {
+		return 0, err
+	}
+	part := p[:x.end-x.start]
+	switch {
+	case x.kind == hole:
+		clear(part)
+		return x.end, nil
+	case x.kind == data:
+		if err := d.src.fill(part, x.host, "guest data"); err != nil {
+			return 0, err
+		}
+		d.src.done(x.host, x.host+x.length)
+		return x.end, nil
+	case !d.whole(x):
+		return x.end, d.readPart(part, x)
+	}
+	return d.readRun(p, x)
+}
+
+// whole reports whether a compressed extent is all of its cluster.
+func (d *Disk) whole(x extent) bool { return x.end-x.start == d.clusterSize }
+
+// run is compressed clusters that lie one after the other in the guest and in the file. It is kept for its memory.
+type run struct {
+	list []extent
+	buf  []byte
+}
+
+// readRun reads the compressed clusters from first on that p holds whole and that lie together in the file.
+func (d *Disk) readRun(p []byte, first extent) (int64, error) {
+	r := d.runs.Get().(*run)
+	defer d.runs.Put(r)
+	last := d.gather(r, first, first.start+int64(len(p)))
+	in, err := d.readStreams(r, first.host, last)
+	if err != nil {
+		return 0, err
+	}
+	for _, x := range r.list {
+		from := x.host - first.host
+		stream := in[from:min(int64(len(in)), from+x.length)]
+		to := x.start - first.start
+		if err := d.inflate(p[to:to+d.clusterSize:to+d.clusterSize], stream, x); err != nil {
+			return 0, err
+		}
+	}
+	for _, x := range r.list {
+		d.src.done(x.inner())
+	}
+	return last.end, nil
+}
+
+// gather puts first, and the clusters that go on where it ends, in r.list, and returns the last of them.
+func (d *Disk) gather(r *run, first extent, limit int64) extent {
+	r.list = append(r.list[:0], first)
+	last := first
+	for last.end < limit {
+		x, err := d.extent(last.end, limit)
+		if err != nil || x.kind != compressed || !d.whole(x) ||
+			x.host < last.host || x.host > last.host+last.length ||
+			x.host+x.length < last.host+last.length || x.host+x.length > first.host+maxRun {
+			break // what is bad there is told when it is read
+		}
+		r.list = append(r.list, x)
+		last = x
+	}
+	return last
+}
+
+// readStreams reads from byte off of the file to the end of the stream of last, into r's buffer.
+func (d *Disk) readStreams(r *run, off int64, last extent) ([]byte, error) {
+	n := int(last.host + last.length - off)
+	if cap(r.buf) < n {
+		r.buf = make([]byte, n)
+	}
+	n, err := d.src.atLeast(int(last.least()-off), r.buf[:n], off, "compressed data")
+	return r.buf[:n], err
+}
+
+// inner returns the host bytes of a stream that no other may share: the sectors between its first and its last.
+func (x extent) inner() (from, to int64) {
+	return (x.host + sectorSize - 1) &^ (sectorSize - 1), x.host + x.length - sectorSize
+}
+
+// inflated is the cluster that was last inflated for a part of it, so that small reads in order inflate it once.
+type inflated struct {
+	mu    sync.Mutex
+	guest int64 // -1: none
+	buf   *[]byte
+}
+
+// readPart reads a part of a compressed cluster.
+func (d *Disk) readPart(p []byte, x extent) error {
+	guest := x.start &^ (d.clusterSize - 1)
+	if d.last.copy(p, guest, x.start) {
+		return nil
+	}
+	r := d.runs.Get().(*run)
+	defer d.runs.Put(r)
+	in, err := d.readStreams(r, x.host, x)
+	if err != nil {
+		return err
+	}
+	buf := d.clusters.Get().(*[]byte)
+	if err := d.inflate(*buf, in, x); err != nil {
+		d.clusters.Put(buf)
+		return err
+	}
+	copy(p, (*buf)[x.start-guest:])
+	if old := d.last.keep(guest, buf); old != nil {
+		d.clusters.Put(old)
+	}
+	return nil
+}
+
+func (l *inflated) copy(p []byte, guest, off int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.guest != guest {
+		return false
+	}
+	copy(p, (*l.buf)[off-guest:])
+	return true
+}
+
+// keep returns the buffer that buf replaces.
+func (l *inflated) keep(guest int64, buf *[]byte) *[]byte {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	old := l.buf
+	l.guest, l.buf = guest, buf
+	return old
+}
