@@ -71,7 +71,7 @@ func testTokens(t *testing.T, c *Catalog) {
 	wantErr(t, "a revoked token", err, image.ErrNotFound)
 	good.Revoked = true
 	all, err := c.Tokens(ctx, a)
-	if diff := cmp.Diff([]int64{good.ID, later.ID, over.ID}, ids(all, func(t image.Token) int64 { return t.ID })); diff != "" || err != nil {
+	if diff := cmp.Diff([]int64{good.ID, later.ID, over.ID}, idsOf(all, func(t image.Token) int64 { return t.ID })); diff != "" || err != nil {
 		t.Errorf("Tokens: %v\n%s", err, diff)
 	}
 	if diff := cmp.Diff(good, all[0]); diff != "" {
@@ -79,7 +79,7 @@ func testTokens(t *testing.T, c *Catalog) {
 	}
 }
 
-func ids[T any](all []T, id func(T) int64) []int64 {
+func idsOf[T any](all []T, id func(T) int64) []int64 {
 	out := []int64{}
 	for _, x := range all {
 		out = append(out, id(x))

@@ -81,6 +81,20 @@ func (c *Catalog) publish(t testing.TB, claim image.Claim, bytes int64) {
 	}
 }
 
+// begin registers the manifest's object, as the store does before it writes it.
+func (c *Catalog) begin(t testing.TB, claim image.Claim, w store.Written) {
+	t.Helper()
+	var id int64
+	err := c.writer.QueryRowContext(t.Context(), `SELECT store_id FROM region WHERE slug = $1`, claim.Region).Scan(&id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	owner := store.Owner{Import: claim.ImageID, Lease: claim.Lease}
+	if err := c.Index(id).Begin(t.Context(), owner, store.KindManifest, w.Object); err != nil {
+		t.Fatal(err)
+	}
+}
+
 func (c *Catalog) image(t testing.TB, account, id int64) image.Image {
 	t.Helper()
 	m, err := c.Image(t.Context(), account, id)

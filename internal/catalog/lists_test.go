@@ -189,7 +189,7 @@ func (w *world) compare(t *testing.T) {
 				if rest := len(want) - (number-1)*size; len(page) != max(min(rest, size), 0) {
 					t.Errorf("%+v, page %d of %d: %d images of %d", f, number, size, len(page), total)
 				}
-				got = append(got, ids(page, func(m image.Image) int64 { return m.ID })...)
+				got = append(got, idsOf(page, func(m image.Image) int64 { return m.ID })...)
 			}
 			if diff := gocmp.Diff(want, got); diff != "" {
 				t.Errorf("account %d, %+v, pages of %d:\n%s", account, f, size, diff)
