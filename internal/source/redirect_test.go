@@ -347,14 +347,6 @@ func TestProxy(t *testing.T) {
 	}
 }
 
-func TestProxyFromEnvironmentIsIgnored(t *testing.T) {
-	t.Setenv("HTTP_PROXY", "http://127.0.0.1:1")
-	t.Setenv("HTTPS_PROXY", "http://127.0.0.1:1")
-	body := content(1000, 33)
-	base := serve(t, func(w http.ResponseWriter, _ *http.Request) { w.Write(body) })
-	mustFetch(t, newClient(t), base, body)
-}
-
 // Whatever goes wrong, neither the log nor an error shows what the URL hides, or what a redirect's address does.
 func TestSecretsStaySecret(t *testing.T) {
 	const secret = "sEcReT7"

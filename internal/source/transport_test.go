@@ -11,6 +11,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -351,6 +352,35 @@ func TestCloseEndsRead(t *testing.T) {
 	time.AfterFunc(20*time.Millisecond, func() { s.Close() })
 	if _, err := io.ReadAll(s); err == nil {
 		t.Error("a closed stream ended well")
+	}
+}
+
+// Streams that are closed halfway leave neither goroutines nor connections.
+func TestNothingLeaks(t *testing.T) {
+	var open atomic.Int64
+	url := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		open.Add(1)
+		defer open.Add(-1)
+		w.Write(make([]byte, 100_000))
+		http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	c := newClient(t)
+	before := runtime.NumGoroutine()
+	for range 20 {
+		s, err := c.Open(t.Context(), url)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(s, make([]byte, 1000)); err != nil {
+			t.Fatal(err)
+		}
+		s.Close()
+	}
+	for deadline := time.Now().Add(20 * time.Second); open.Load() > 0 || runtime.NumGoroutine() > before; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%d connections are open, %d goroutines run, %d before", open.Load(), runtime.NumGoroutine(), before)
+		}
 	}
 }
 
