@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"math/rand/v2"
 	"os"
 	"os/exec"
 	"testing"
@@ -139,6 +140,7 @@ func TestReplay(t *testing.T) {
 		{"last entry of another log", []logEntry{{at: 0, tail: 0, sequence: 4, updates: moved}, {at: 2, tail: 0, sequence: 5, updates: old}}, map[int]int{3: 0, 4: 1, 5: 2}, true,
 			func(f *sparse) { f.write(logAt+2*4096, logEntry{sequence: 5, updates: old}.encode([16]byte{9})) }},
 		{"a gap in the sequence", []logEntry{{at: 0, tail: 0, sequence: 4, updates: old}, {at: 2, tail: 2, sequence: 6, updates: moved}}, map[int]int{3: 0, 4: 1, 5: 2}, false, nil},
+		{"a tail in what came before a gap", []logEntry{{at: 0, tail: 0, sequence: 4, updates: moved}, {at: 2, tail: 0, sequence: 6, updates: old}}, map[int]int{3: 0, 4: 1, 5: 2}, false, nil},
 		{"zeros over all", []logEntry{{sequence: 1, updates: []update{{off: batAt, length: mib}}}}, map[int]int{}, true, nil},
 		{"zeros, then data", []logEntry{{sequence: 1, updates: append([]update{{off: batAt, length: 64 * kib}}, moved...)}}, map[int]int{3: 0, 4: 1, 5: 2}, true, nil},
 		{"data, then zeros", []logEntry{{sequence: 1, updates: append(moved, update{off: batAt, length: 4096})}}, map[int]int{}, true, nil},
@@ -231,6 +233,8 @@ func TestReplayRefusals(t *testing.T) {
 		{"over the log", "vhdx_log_target", "", []logEntry{{sequence: 1, updates: []update{{off: logAt + mib - 4096, data: data}}}}, nil},
 		{"zeros over the log and more", "vhdx_log_target", "", []logEntry{{sequence: 1, updates: []update{{off: 512 * kib, length: 4 * mib}}}}, nil},
 		{"cut short", "vhdx_truncated", "vhdx_truncated", []logEntry{{sequence: 1, flushed: 8 * mib, last: 8 * mib, updates: []update{{off: batAt, data: batSector(map[int]int64{0: 7 * mib})}}}}, nil},
+		{"a GiB more", "", "", []logEntry{{sequence: 1, last: 7*mib + gib}}, nil},
+		{"more than a GiB more", "vhdx_log_growth", "", []logEntry{{sequence: 1, last: 7*mib + gib + 1}}, nil},
 		{"file of a PiB", "vhdx_log_growth", "", []logEntry{{sequence: 1, last: 1 << 50}}, nil},
 		{"file of the greatest size", "vhdx_log_growth", "", []logEntry{{sequence: 1, last: math.MaxUint64}}, nil},
 		{"flushed beyond all", "vhdx_truncated", "", []logEntry{{sequence: 1, flushed: math.MaxUint64}}, nil},
@@ -255,6 +259,63 @@ func TestReplayRefusals(t *testing.T) {
 func (f *sparse) sealEntry(at, sectors int64) {
 	f.put32(logAt+at*4096+4, 0)
 	f.put32(logAt+at*4096+4, checksum(f.bytes(logAt+at*4096, int(sectors)*4096)))
+}
+
+// TestOverlaidEntries: entries that lie one over the other are not one sequence, though their numbers and sums fit.
+func TestOverlaidEntries(t *testing.T) {
+	l := &ring{buf: make([]byte, 4*logSector), guid: logID}
+	copy(l.sector(0), logEntry{sequence: 1}.encode(logID))
+	over := logEntry{sequence: 2, padding: 3}.encode(logID)
+	copy(over[3*logSector:], l.sector(0))
+	le.PutUint32(over[4:], checksum(over))
+	for i := range 3 {
+		copy(l.sector(1+i), over[i*logSector:][:logSector])
+	}
+	if l.parse(0).sectors != 1 || l.parse(1).sectors != 4 {
+		t.Fatal("the entries are not valid")
+	}
+	if got := l.active(); len(got) != 1 || got[0].sequence != 1 {
+		t.Errorf("active() = %+v", got)
+	}
+}
+
+// TestOverlay compares an overlay with the same updates written to a file, in order.
+func TestOverlay(t *testing.T) {
+	const size, grown = 60 * logSector, 80 * logSector
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 4))
+		file := make([]byte, size)
+		for i := range file {
+			file[i] = byte(rng.Uint32())
+		}
+		o := &overlay{base: bytes.NewReader(file), log: &ring{buf: make([]byte, 16*logSector)}, flushed: size, end: grown}
+		for i := range o.log.buf {
+			o.log.buf[i] = byte(rng.Uint32())
+		}
+		want := append(bytes.Clone(file), make([]byte, grown-size)...)
+		for range rng.IntN(30) {
+			p := patch{data: noData}
+			p.start = rng.Int64N(grown/logSector) * logSector
+			if p.end = p.start + logSector; rng.IntN(2) == 0 {
+				p.data = int32(rng.IntN(16))
+				copy(want[p.start:], o.log.sector(int(p.data)))
+			} else {
+				p.end = min(p.start+(1+rng.Int64N(9))*logSector, grown)
+				clear(want[p.start:p.end])
+			}
+			o.patches = append(o.patches, p)
+		}
+		o.index()
+		for range 300 {
+			off := rng.Int64N(grown)
+			b := make([]byte, rng.IntN(6*logSector))
+			n, err := o.ReadAt(b, off)
+			expect := want[off:min(grown, off+int64(len(b)))]
+			if !bytes.Equal(b[:n], expect) || (n < len(b)) != (err == io.EOF) {
+				t.Fatalf("seed %d: ReadAt(%d bytes at %d) = %d, %v", seed, len(b), off, n, err)
+			}
+		}
+	}
 }
 
 // TestFullLog fills the largest log that is replayed with the smallest updates, which all lie one over the other: it

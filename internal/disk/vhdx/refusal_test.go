@@ -218,11 +218,30 @@ func TestOverlappingBlocks(t *testing.T) {
 	f = build(d)
 	f.place(d, 2, batAt-mib, fullyPresent)
 	check(t, "end in the BAT", readAll(f, f.size), "vhdx_block_overlap")
+
+	d = disk{size: 7*mib + 512, present: []int{0}}
+	f = build(d)
+	f.place(d, 7, dataAt, fullyPresent)
+	check(t, "a last block of a sector", readAll(f, f.size), "vhdx_block_duplicate")
 }
 
-// TestRefusedForGood: once a page of the table is refused, so is what else of it comes to be read, and a block that
-// shares its place with one of another page is found by whoever reads second.
+// TestRefusedForGood: once a page of the table is refused, so is what else of it comes to be read, for the same reason.
 func TestRefusedForGood(t *testing.T) {
+	want := disk{present: []int{0}}
+	f := build(want)
+	f.place(want, 5, 0, partiallyPresent)
+	d, err := Open(f, f.size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		_, err := d.ReadAt(make([]byte, 512), 0)
+		check(t, "ReadAt", err, "vhdx_block_partial")
+	}
+}
+
+// TestOtherPage: a block that shares its place with one of another page is found by whoever reads second.
+func TestOtherPage(t *testing.T) {
 	want := disk{size: 20 * gib, present: []int{0, 10000}}
 	f := build(want)
 	f.place(want, 10001, dataAt, fullyPresent)
@@ -234,10 +253,8 @@ func TestRefusedForGood(t *testing.T) {
 	if _, err := d.ReadAt(b, 10000*mib); err != nil {
 		t.Fatal(err)
 	}
-	for range 2 {
-		_, err := d.ReadAt(b, 0)
-		check(t, "the other page", err, "vhdx_block_duplicate")
-	}
+	_, err = d.ReadAt(b, 0)
+	check(t, "the other page", err, "vhdx_block_duplicate")
 }
 
 // TestNextPage: what is wrong in a page of the table is found by who comes to it from the page before.
