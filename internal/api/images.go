@@ -145,6 +145,7 @@ func (a *API) deleteImage(c *call) error {
 	if err := a.catalog.DeleteImage(c.ctx(), c.token.AccountID, id); err != nil {
 		return err
 	}
+	a.wake()
 	c.WriteHeader(http.StatusNoContent)
 	return nil
 }
