@@ -40,7 +40,7 @@ func (c *cutter) cut(s *segment) {
 	for _, r := range s.runs {
 		if r.off != c.next {
 			c.hole(s)
-			*c = cutter{start: r.off, next: r.off, at: r.at, carry: c.carry}
+			*c = cutter{start: r.off, next: r.off, zero: r.off, zeros: holeRun, at: r.at, carry: c.carry}
 		}
 		for n := 0; n < r.n; n += pageSize {
 			c.page(s, pages[0], min(pageSize, r.n-n))
@@ -61,7 +61,7 @@ func (c *cutter) finish(s *segment, size int64) {
 	c.carry = nil
 }
 
-// hole ends what is open: the map has a hole at next. Zero pages before it belong to the hole.
+// hole ends what is open: the map has a hole at next. Zero pages before it and after it belong to the hole.
 func (c *cutter) hole(s *segment) {
 	end := c.next
 	if c.zeros > 0 {
