@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -110,4 +111,20 @@ func TestTwoProcesses(t *testing.T) {
 		}
 	})
 	first.wantHolding(t, a, change{images: 50, queued: 50})
+}
+
+// Every connection is durable and checks what a row refers to; those for reading cannot write.
+func TestPragmas(t *testing.T) {
+	c := openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	for pragma, want := range map[string]string{"journal_mode": "wal", "synchronous": "2", "foreign_keys": "1", "secure_delete": "1"} {
+		for _, db := range []*sql.DB{c.writer, c.readers} {
+			var got string
+			if err := db.QueryRowContext(t.Context(), "PRAGMA "+pragma).Scan(&got); err != nil || got != want {
+				t.Errorf("%s is %s, want %s; %v", pragma, got, want, err)
+			}
+		}
+	}
+	if _, err := c.readers.ExecContext(t.Context(), `DELETE FROM region`); err == nil {
+		t.Error("a reader deleted something")
+	}
 }
