@@ -64,9 +64,6 @@ func New(cfg Config) (*API, error) {
 	if a.regions == nil {
 		a.regions = image.DefaultRegions()
 	}
-	if a.limiter == nil {
-		a.limiter = unlimited{}
-	}
 	if a.wake == nil {
 		a.wake = func() {}
 	}

@@ -45,7 +45,7 @@ func (c *call) commonHeader() {
 	h["X-Request-Id"] = []string{c.id}
 	h["Cache-Control"] = cacheControl
 	h["X-Content-Type-Options"] = nosniff
-	c.rate(full(c.started))
+	c.unlimited()
 	if c.r.Header["Origin"] != nil {
 		h.Set("Access-Control-Allow-Origin", "*") // harmless: what grants access is a header that no browser adds by itself
 		h.Set("Access-Control-Expose-Headers", "Content-Disposition, Content-Range, ETag, RateLimit-Limit, RateLimit-Remaining, RateLimit-Reset, Retry-After, X-Request-Id")
@@ -79,10 +79,8 @@ func (c *call) admit(op route) error {
 	if err := c.authenticate(op.basic); err != nil {
 		return err
 	}
-	rate := c.api.limiter.Take(c.token.ID)
-	c.rate(rate)
-	if rate.Wait > 0 {
-		return &problem{http.StatusTooManyRequests, "too_many_requests", "API Rate limit exceeded.", rate.Wait}
+	if err := c.count(); err != nil {
+		return err
 	}
 	return c.need(op.scope)
 }

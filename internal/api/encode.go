@@ -107,7 +107,7 @@ func appendStrings(b []byte, list []string) []byte {
 // appendTime appends a time in UTC, in whole seconds.
 func appendTime(b []byte, t time.Time) []byte {
 	b = append(b, '"')
-	b = t.UTC().AppendFormat(b, "2006-01-02T15:04:05Z")
+	b = t.UTC().AppendFormat(b, time.RFC3339)
 	return append(b, '"')
 }
 

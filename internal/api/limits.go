@@ -1,6 +1,7 @@
 package api
 
 import (
+	"net/http"
 	"strconv"
 	"time"
 )
@@ -21,19 +22,28 @@ type Rate struct {
 	Wait             time.Duration // more than zero: this request is refused, and one after so long will do
 }
 
-// unlimited is the limiter of a service that limits nothing.
-type unlimited struct{}
-
-func (unlimited) Take(int64) Rate { return full(time.Now()) }
-
-// full is the rate of one who has asked nothing yet.
-func full(now time.Time) Rate {
-	return Rate{Limit: requestsPerHour, Remaining: requestsPerHour, Reset: now}
+// unlimited sets the headers of a service that limits nothing, and of answers before the token is known.
+func (c *call) unlimited() {
+	h := c.Header()
+	h["Ratelimit-Limit"] = allRequests
+	h["Ratelimit-Remaining"] = allRequests
+	h["Ratelimit-Reset"] = []string{strconv.FormatInt(c.started.Unix(), 10)}
 }
 
-func (c *call) rate(r Rate) {
+var allRequests = []string{strconv.Itoa(requestsPerHour)}
+
+// count counts the request for its token, and refuses it where that is one too many.
+func (c *call) count() error {
+	if c.api.limiter == nil {
+		return nil
+	}
+	r := c.api.limiter.Take(c.token.ID)
 	h := c.Header()
 	h["Ratelimit-Limit"] = []string{strconv.Itoa(r.Limit)}
 	h["Ratelimit-Remaining"] = []string{strconv.Itoa(r.Remaining)}
 	h["Ratelimit-Reset"] = []string{strconv.FormatInt(r.Reset.Unix(), 10)}
+	if r.Wait > 0 {
+		return &problem{http.StatusTooManyRequests, "too_many_requests", "API Rate limit exceeded.", r.Wait}
+	}
+	return nil
 }

@@ -25,8 +25,11 @@ func pageOf(q url.Values) image.Page {
 }
 
 func clamped(s string, low, high, absent int) int {
+	if s == "" {
+		return absent
+	}
 	n, err := strconv.ParseInt(s, 10, 64)
-	if err != nil && (n != math.MaxInt64 && n != math.MinInt64) {
+	if err != nil && n != math.MaxInt64 && n != math.MinInt64 {
 		return absent
 	}
 	return int(min(max(n, int64(low)), int64(high)))
