@@ -5,7 +5,6 @@ import (
 	"path/filepath"
 	"testing"
 
-	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
 )
 
@@ -47,9 +46,9 @@ func BenchmarkSQLite(b *testing.B) {
 }
 
 func BenchmarkPostgres(b *testing.B) {
-	server := pgtest.Start(b)
+	server := startPostgres(b)
 	for _, n := range []int{1_000, 100_000} {
-		c := openTest(b, server.Database(b))
+		c := openTest(b, server.database(b))
 		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmark(b, c, n) })
 	}
 }

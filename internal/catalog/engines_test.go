@@ -3,8 +3,6 @@ package catalog
 import (
 	"path/filepath"
 	"testing"
-
-	"ingot/internal/catalog/pgtest"
 )
 
 // The suite is the same for both engines. Every test of it begins with an empty catalogue that has regions.
@@ -50,8 +48,8 @@ func TestSQLite(t *testing.T) {
 }
 
 func TestPostgres(t *testing.T) {
-	server := pgtest.Start(t)
-	suite(t, func(t *testing.T) *Catalog { return openTest(t, server.Database(t)) })
+	server := startPostgres(t)
+	suite(t, func(t *testing.T) *Catalog { return openTest(t, server.database(t)) })
 }
 
 func openTest(t testing.TB, url string) *Catalog {

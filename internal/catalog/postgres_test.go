@@ -1,5 +1,4 @@
-// Package pgtest starts a PostgreSQL server for a test, in a temporary directory and reachable by a socket in it alone.
-package pgtest
+package catalog
 
 import (
 	"fmt"
@@ -11,27 +10,26 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
-
-	"ingot/internal/disk/disktest"
 )
 
-// Server is a running server.
-type Server struct {
+// pgServer is a PostgreSQL server in a temporary directory, reachable by a socket in it alone.
+type pgServer struct {
+	bin       string
 	dir       string
 	as        *syscall.SysProcAttr
 	databases atomic.Int64
 }
 
-// Start starts a server that lives as long as the test. Where PostgreSQL is not installed the test is skipped.
-func Start(t testing.TB) *Server {
+// startPostgres starts a server that lives as long as the test. Where PostgreSQL is not installed the test is skipped.
+func startPostgres(t testing.TB) *pgServer {
 	t.Helper()
-	disktest.NeedTool(t, "initdb", "pg_ctl", "psql")
+	bin := postgresFolder(t)
 	dir, err := os.MkdirTemp("", "ingot-pg") // t.TempDir is too long for a socket's path
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &Server{dir: dir}
+	s := &pgServer{bin: bin, dir: dir}
 	if err := s.chooseUser(); err != nil {
 		t.Skipf("PostgreSQL does not run as root, and there is no user postgres: %v", err)
 	}
@@ -44,16 +42,29 @@ func Start(t testing.TB) *Server {
 	return s
 }
 
-// Database makes an empty database and returns its URL.
-func (s *Server) Database(t testing.TB) string {
+// database makes an empty database and returns its URL.
+func (s *pgServer) database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test%d", s.databases.Add(1))
 	s.run(t, "psql", "-q", "-h", s.dir, "-U", "ingot", "-d", "postgres", "-c", "CREATE DATABASE "+name)
 	return fmt.Sprintf("postgres://ingot@/%s?host=%s", name, s.dir)
 }
 
+// postgresFolder finds the programs of the newest installed version. Debian keeps them off the PATH.
+func postgresFolder(t testing.TB) string {
+	t.Helper()
+	if found, _ := filepath.Glob("/usr/lib/postgresql/*/bin/initdb"); len(found) > 0 {
+		return filepath.Dir(found[len(found)-1])
+	}
+	found, err := exec.LookPath("initdb")
+	if err != nil {
+		t.Skip("PostgreSQL is missing; apt-get install postgresql")
+	}
+	return filepath.Dir(found)
+}
+
 // chooseUser makes the server run as the user postgres where the test runs as root: PostgreSQL refuses that.
-func (s *Server) chooseUser() error {
+func (s *pgServer) chooseUser() error {
 	if os.Getuid() != 0 {
 		return nil
 	}
@@ -73,9 +84,9 @@ func (s *Server) chooseUser() error {
 	return os.Chown(s.dir, uid, gid)
 }
 
-func (s *Server) run(t testing.TB, name string, args ...string) {
+func (s *pgServer) run(t testing.TB, name string, args ...string) {
 	t.Helper()
-	cmd := exec.Command(name, args...)
+	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Dir = s.dir
 	cmd.SysProcAttr = s.as
 	// The server inherits what its starter writes to: a file, since a pipe would keep Wait waiting for the server.
