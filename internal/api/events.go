@@ -32,6 +32,7 @@ func (a *API) streamImport(c *call, id int64, p image.Progress) error {
 	s := &stream{c: c, control: http.NewResponseController(c)}
 	_ = s.control.SetReadDeadline(time.Time{}) // it would end the request's context; a writer without deadlines is a test's
 	c.Header().Set("Content-Type", "text/event-stream")
+	c.Header().Set("X-Accel-Buffering", "no") // nginx would hold the events back
 	c.WriteHeader(http.StatusOK)
 	if err := s.write([]byte(reconnectHint)); err != nil {
 		return nil

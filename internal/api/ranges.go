@@ -19,7 +19,7 @@ type part struct {
 func (c *call) part(tag string, size int64) (part, error) {
 	whole := part{0, size, size, false}
 	spec, isBytes := strings.CutPrefix(strings.TrimSpace(c.r.Header.Get("Range")), "bytes=")
-	if !isBytes {
+	if !isBytes || c.r.Method != http.MethodGet { // for HEAD a range has no meaning
 		return whole, nil
 	}
 	if cond := c.r.Header.Get("If-Range"); cond != "" && cond != tag {
