@@ -334,7 +334,7 @@ func TestTakeoverFromAnUnreachableWorker(t *testing.T) {
 	f := newFixture(t)
 	started, causes := make(chan image.Claim, 1), make(chan error, 1)
 	cut := f.runner(waiting(started, causes))
-	cut.Lease, cut.Name = time.Second, "cut off"
+	cut.Lease, cut.Name = 2*time.Second, "cut off"
 	jobs := &unreachable{Jobs: f}
 	cut.Jobs = jobs
 	id := f.create()
