@@ -185,6 +185,27 @@ func TestRanges(t *testing.T) {
 	}
 }
 
+// TestFirstReads: many come at once to a page that nobody has read. If two of them checked it, the second would find
+// every place taken.
+func TestFirstReads(t *testing.T) {
+	f := build(disk{present: []int{0, 7}})
+	for range 50 {
+		d, err := Open(f, f.size)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var wg sync.WaitGroup
+		for range 8 {
+			wg.Go(func() {
+				if _, err := d.ReadAt(make([]byte, 512), 7*mib); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+	}
+}
+
 // TestShortReads: a reader may return what it has together with io.EOF.
 func TestShortReads(t *testing.T) {
 	f := build(disk{present: []int{0, 7}})
