@@ -2,9 +2,13 @@ package local
 
 import (
 	"container/list"
+	"errors"
+	"io/fs"
 	"os"
 	"sync"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 // keepOpen bounds how long a file stays open from its opening: one that another process deleted keeps its space
@@ -44,7 +48,7 @@ func (c *fileCache) get(path string) (*openFile, error) {
 		}
 		c.remove(e)
 	}
-	file, err := os.Open(path)
+	file, err := openRegular(path)
 	if err != nil {
 		return nil, err
 	}
@@ -54,6 +58,22 @@ func (c *fileCache) get(path string) (*openFile, error) {
 		c.remove(e)
 	}
 	return f, nil
+}
+
+// openRegular opens a file. A folder, or a name below a file, is no object.
+func openRegular(path string) (*os.File, error) {
+	if _, err := statRegular(path); err != nil {
+		return nil, err
+	}
+	return os.Open(path)
+}
+
+func statRegular(path string) (fs.FileInfo, error) {
+	info, err := os.Lstat(path)
+	if errors.Is(err, unix.ENOTDIR) || err == nil && !info.Mode().IsRegular() {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: fs.ErrNotExist}
+	}
+	return info, err
 }
 
 func (c *fileCache) put(f *openFile) {

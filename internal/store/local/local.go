@@ -13,6 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"ingot/internal/store"
 )
 
@@ -87,12 +89,9 @@ func (s *Store) Stat(_ context.Context, name string) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	info, err := os.Lstat(path)
+	info, err := statRegular(path)
 	if err != nil {
 		return 0, err
-	}
-	if !info.Mode().IsRegular() {
-		return 0, fmt.Errorf("object %s is not a file: %w", name, fs.ErrNotExist)
 	}
 	return info.Size(), nil
 }
@@ -105,7 +104,7 @@ func (s *Store) Delete(_ context.Context, name string) error {
 	}
 	s.files.drop(path)
 	switch err := os.Remove(path); {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) || errors.Is(err, unix.ENOTDIR):
 		return nil
 	case err != nil:
 		return err
