@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"runtime"
 	"slices"
 	"sync/atomic"
 	"testing"
@@ -232,6 +233,44 @@ func TestReadOnce(t *testing.T) {
 		}
 		if !bytes.Equal(got, want) || float64(released) < c.least*float64(len(file)) {
 			t.Errorf("%v: same bytes %t, %d of %d released", c.args, bytes.Equal(got, want), released, len(file))
+		}
+	}
+}
+
+// Sizes that the file only claims to have cost nothing, even if the file's own size is not known, or is a lie.
+func TestNothingIsMadeForWhatIsNotThere(t *testing.T) {
+	b := newBuild(setting{version: 3, clusterBits: 9, size: 1 << 20})
+	b.u64(24, 100e9)
+	b.u32(36, 32<<20/8)
+	for _, size := range []int64{-1, 1 << 40} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := Open(bytes.NewReader(b.file), size)
+		runtime.ReadMemStats(&after)
+		if r := refusal.As(err); r == nil || r.Code != "qcow2_truncated" {
+			t.Errorf("size %d: %v, want qcow2_truncated", size, err)
+		}
+		if n := after.TotalAlloc - before.TotalAlloc; n > 256<<10 {
+			t.Errorf("size %d: %d bytes were allocated", size, n)
+		}
+	}
+}
+
+// A walk that begins in the middle has checked what lies before, and a refusal stays.
+func TestWalkFromTheMiddle(t *testing.T) {
+	b := sample(settings["v3"])
+	copied(8, 3)(b)
+	d, err := Open(bytes.NewReader(b.file), int64(len(b.file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if start, end, err := d.NextData(2*4096 + 5); start != 2*4096+5 || end != 4*4096 || err != nil {
+		t.Errorf("before the duplicate: [%d, %d), %v", start, end, err)
+	}
+	for _, off := range []int64{100 << 12, d.Size(), 0} {
+		_, _, err := d.NextData(off)
+		if r := refusal.As(err); r == nil || r.Code != "qcow2_cluster_twice" {
+			t.Errorf("NextData(%d): %v, want qcow2_cluster_twice", off, err)
 		}
 	}
 }

@@ -3,7 +3,7 @@ package qcow2
 const (
 	pageSectors = 1 << 15 // a page of 4 KiB stands for 16 MiB of the file
 	pageBytes   = pageSectors * sectorSize
-	maxTiny     = 1 << 20 // streams within one sector; each costs some 20 bytes
+	maxTiny     = 1 << 20 // streams within one sector; each costs some 30 bytes
 )
 
 // claims knows which sectors of the file are spoken for, in two bits each:
@@ -19,7 +19,7 @@ const (
 // file than an honest stream can.
 type claims struct {
 	owned, packed bitmap
-	tiny          map[int64]struct{}
+	tiny          map[int64]struct{} // where each stream within one sector begins
 }
 
 type verdict uint8
@@ -73,35 +73,35 @@ func (c *claims) claimTiny(from, sector int64) verdict {
 	return granted
 }
 
-// open reports whether there is memory for byte off of the file. Memory is made only for places that the file has.
-func (c *claims) open(off int64) bool {
-	return c.owned.has(off / pageBytes)
+// opened reports whether byte off of the file may be claimed. Memory is made only for places that the file has.
+func (c *claims) opened(off int64) bool {
+	page := off / pageBytes
+	return page < int64(len(c.owned)) && c.owned[page] != nil
 }
 
-func (c *claims) openUp(off int64) {
-	c.owned.grow(off / pageBytes)
-	c.packed.grow(off / pageBytes)
-}
+func (c *claims) open(off int64) { c.owned.page(off / pageBytes) }
 
-// bitmap has a bit for each sector, in pages that are there or not.
-type bitmap []*[pageSectors / 64]uint64
+// bitmap has a bit for each sector, in pages of which those without a set bit may be missing.
+type bitmap []*page
 
-func (b bitmap) has(page int64) bool { return page < int64(len(b)) && b[page] != nil }
+type page [pageSectors / 64]uint64
 
-func (b *bitmap) grow(page int64) {
-	if need := page + 1 - int64(len(*b)); need > 0 {
-		*b = append(*b, make(bitmap, need)...)
+// page returns a page, made if need be.
+func (b *bitmap) page(i int64) *page {
+	if more := i + 1 - int64(len(*b)); more > 0 {
+		*b = append(*b, make(bitmap, more)...)
 	}
-	if (*b)[page] == nil {
-		(*b)[page] = new([pageSectors / 64]uint64)
+	if (*b)[i] == nil {
+		(*b)[i] = new(page)
 	}
+	return (*b)[i]
 }
 
-// any reports whether a bit in [from, end) is set. Pages must be there.
+// any reports whether a bit in [from, end) is set.
 func (b bitmap) any(from, end int64) bool {
 	for from < end {
-		word, mask, next := b.word(from, end)
-		if *word&mask != 0 {
+		word, mask, next := wordOf(from, end)
+		if p := from / pageSectors; p < int64(len(b)) && b[p] != nil && b[p][word]&mask != 0 {
 			return true
 		}
 		from = next
@@ -109,18 +109,19 @@ func (b bitmap) any(from, end int64) bool {
 	return false
 }
 
-// set sets the bits in [from, end). Pages must be there.
-func (b bitmap) set(from, end int64) {
+// set sets the bits in [from, end).
+func (b *bitmap) set(from, end int64) {
 	for from < end {
-		word, mask, next := b.word(from, end)
-		*word |= mask
+		word, mask, next := wordOf(from, end)
+		b.page(from / pageSectors)[word] |= mask
 		from = next
 	}
 }
 
-// word returns the word of bit from, the mask of its bits in [from, end), and the first bit after it.
-func (b bitmap) word(from, end int64) (word *uint64, mask uint64, next int64) {
+// wordOf returns which word of its page holds bit from, the mask of the word's bits in [from, end), and the first bit
+// after them.
+func wordOf(from, end int64) (word int64, mask uint64, next int64) {
 	next = min(end, (from|63)+1)
 	mask = (1<<uint(next-from) - 1) << (from & 63)
-	return &b[from/pageSectors][from%pageSectors/64], mask, next
+	return from % pageSectors / 64, mask, next
 }

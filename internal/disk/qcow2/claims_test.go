@@ -28,8 +28,6 @@ func TestClaims(t *testing.T) {
 		"cluster over a tiny stream": {stream(4200, 4608, granted), whole(4096, 8192, taken)},
 	} {
 		var c claims
-		c.openUp(0)
-		c.openUp(pageBytes)
 		for i, s := range steps {
 			take := c.claim
 			if s.stream {
@@ -47,9 +45,6 @@ func TestTinyStreamsAreBounded(t *testing.T) {
 	var c claims
 	for i := range int64(maxTiny) {
 		from := i * 8
-		if !c.open(from) {
-			c.openUp(from)
-		}
 		if got := c.claimStream(from, sectorSize-from%sectorSize); got != granted {
 			t.Fatalf("stream %d: %d", i, got)
 		}

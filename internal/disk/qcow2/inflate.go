@@ -1,19 +1,19 @@
 package qcow2
 
 import (
-	"bytes"
 	"errors"
 	"io"
 	"sync"
 
-	"github.com/klauspost/compress/flate"
 	"github.com/klauspost/compress/zstd"
 
+	"ingot/internal/inflate"
 	"ingot/internal/refusal"
 )
 
 // codec inflates one cluster: src begins with its stream and goes on with whatever shares the last sector; dst must
-// come out exactly full. It is safe for concurrent use, and its memory does not depend on src.
+// come out exactly full, and what lies between its length and its capacity may be spoilt. It is safe for concurrent
+// use, and its memory does not depend on src.
 type codec interface {
 	inflate(dst, src []byte) error
 }
@@ -22,7 +22,7 @@ func newCodec(kind byte, clusterSize int) (codec, error) {
 	if kind == compressionZstd {
 		return newZstd(clusterSize)
 	}
-	return &deflateCodec{}, nil
+	return deflateCodec{}, nil
 }
 
 func (d *Disk) inflate(dst, stream []byte, x extent) error {
@@ -41,48 +41,34 @@ var (
 
 // deflateCodec reads what QEMU calls zlib: a bare deflate stream (RFC 1951) without zlib's header. QEMU writes it with
 // a window of 4 KiB; a longer one is no reason to refuse.
-type deflateCodec struct{ pool sync.Pool }
+type deflateCodec struct{}
 
-type deflateReader struct {
-	src bytes.Reader
-	r   io.ReadCloser
+func (deflateCodec) inflate(dst, src []byte) error {
+	n, err := inflate.Inflate(dst, src)
+	if err == nil && n < len(dst) {
+		return errShort
+	}
+	return err
 }
 
-func (c *deflateCodec) inflate(dst, src []byte) error {
-	f, ok := c.pool.Get().(*deflateReader)
-	if !ok {
-		f = &deflateReader{}
-		f.r = flate.NewReader(&f.src)
-	}
-	defer c.pool.Put(f)
-	f.src.Reset(src)
-	if err := f.r.(flate.Resetter).Reset(&f.src, nil); err != nil {
-		return err
-	}
-	if _, err := io.ReadFull(f.r, dst); err != nil {
-		return err
-	}
-	var more [1]byte
-	n, err := f.r.Read(more[:])
-	if n > 0 {
-		return errLong
-	}
-	if err != io.EOF {
-		return err
-	}
-	return nil
-}
+// spare is the room after a cluster with which the zstd decoder runs twice as fast, for it may copy more than it needs.
+const spare = 64
 
 // zstdCodec reads one zstd frame (RFC 8878). The decoder is told the frame's end, because it would take what follows
 // in the last sector, another cluster's frame as a rule, for a part of this one.
-type zstdCodec struct{ decoder *zstd.Decoder }
+type zstdCodec struct {
+	decoder *zstd.Decoder
+	roomy   sync.Pool // *[]byte of a cluster and spare
+}
 
 // newZstd bounds the window to a cluster, which is all that a frame can refer back to, or the least window of RFC 8878.
 func newZstd(clusterSize int) (*zstdCodec, error) {
 	most := uint64(max(clusterSize, zstd.MinWindowSize))
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(0), zstd.WithDecoderMaxWindow(most),
 		zstd.WithDecoderMaxMemory(most), zstd.WithDecodeAllCapLimit(true))
-	return &zstdCodec{decoder}, err
+	c := &zstdCodec{decoder: decoder}
+	c.roomy.New = func() any { b := make([]byte, clusterSize+spare); return &b }
+	return c, err
 }
 
 func (c *zstdCodec) inflate(dst, src []byte) error {
@@ -90,14 +76,25 @@ func (c *zstdCodec) inflate(dst, src []byte) error {
 	if err != nil {
 		return err
 	}
-	out, err := c.decoder.DecodeAll(src[:n], dst[:0:len(dst)])
-	if err != nil {
+	if cap(dst) >= len(dst)+spare {
+		return c.decode(dst, dst, src[:n])
+	}
+	b := c.roomy.Get().(*[]byte)
+	defer c.roomy.Put(b)
+	return c.decode(dst, *b, src[:n])
+}
+
+// decode decodes a frame in room, and copies it to dst if it then lies elsewhere.
+func (c *zstdCodec) decode(dst, room, frame []byte) error {
+	out, err := c.decoder.DecodeAll(frame, room[:0])
+	switch {
+	case err != nil:
 		return err
-	}
-	if len(out) < len(dst) {
+	case len(out) < len(dst):
 		return errShort
-	}
-	if &out[0] != &dst[0] { // the decoder may leave a buffer that it finds short
+	case len(out) > len(dst):
+		return errLong
+	case &out[0] != &dst[0]:
 		copy(dst, out)
 	}
 	return nil

@@ -93,6 +93,7 @@ func TestUsedImages(t *testing.T) {
 			disktest.Run(t, "qemu-img", "snapshot", "-c", "two", path)
 			if options != "compat=0.10,cluster_size=4k" {
 				disktest.Run(t, "qemu-img", "resize", "-q", path, "6M")
+				disktest.Run(t, "qemu-img", "bitmap", "--add", path, "changes")
 				write(t, path, "write -P 6 5M 70k", "write -c -P 4 4M 64k")
 				check(t, path)
 			}

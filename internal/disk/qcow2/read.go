@@ -78,7 +78,7 @@ func (d *Disk) readRun(p []byte, first extent) (int64, error) {
 		from := x.host - first.host
 		stream := in[from:min(int64(len(in)), from+x.length)]
 		to := x.start - first.start
-		if err := d.inflate(p[to:to+d.clusterSize:to+d.clusterSize], stream, x); err != nil {
+		if err := d.inflate(p[to:to+d.clusterSize:len(p)], stream, x); err != nil { // spoils only what comes next
 			return 0, err
 		}
 	}

@@ -120,13 +120,13 @@ func (d *Disk) opened(x extent) bool {
 		return true
 	}
 	for _, off := range x.ends() {
-		if c.open(off) {
+		if c.opened(off) {
 			continue
 		}
 		if !d.src.here(off + 1) {
 			return false
 		}
-		c.openUp(off)
+		c.open(off)
 	}
 	return true
 }
@@ -137,7 +137,7 @@ func (d *Disk) open(x extent) error {
 		if err := d.src.reach(off+1, "guest data"); err != nil {
 			return err
 		}
-		d.walk.claims.openUp(off)
+		d.walk.claims.open(off)
 	}
 	return nil
 }
@@ -154,7 +154,7 @@ func (x extent) ends() [2]int64 {
 func (d *Disk) claim(x extent) error {
 	c := &d.walk.claims
 	if i := x.start / d.span; x.start%d.span == 0 && d.l1[i] != 0 {
-		c.openUp(d.l1[i]) // it has been read, so the file has it
+		c.open(d.l1[i]) // it has been read, so the file has it
 		if c.claim(d.l1[i], d.l1[i]+d.clusterSize) != granted {
 			return refusal.New("qcow2_table_twice", "The L2 table at byte %d of the file, for guest byte %d, is also "+
 				"another table or holds guest data. %s", d.l1[i], x.start, adviceRepair)
