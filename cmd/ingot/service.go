@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"ingot/internal/api"
+	"ingot/internal/catalog"
+	"ingot/internal/image"
+	"ingot/internal/importer"
+	"ingot/internal/queue"
+	"ingot/internal/source"
+	"ingot/internal/store"
+)
+
+// service is everything that one process of ingot serve runs.
+type service struct {
+	cmd     *serveCmd
+	log     *slog.Logger
+	lock    *os.File // nil where the database is shared
+	catalog *catalog.Catalog
+	stores  *stores
+	storeOf map[string]int64 // by region
+	runner  *queue.Runner    // nil without the role worker
+	api     *api.API         // nil without the role api
+	sweep   chan struct{}
+
+	listener net.Listener // nil without the role api
+}
+
+// How long what is under way at a shutdown may take: requests to end, and imports to be handed back.
+const shutdownGrace = 10 * time.Second
+
+// openService opens the data directory and listens; run then does the work. The order: the lock before anything that
+// another process could be using, and the listener last, so that who can connect is answered.
+func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *service, err error) {
+	s := &service{cmd: cmd, log: log, sweep: make(chan struct{}, 1)}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if err := os.MkdirAll(cmd.Data, 0o700); err != nil {
+		return nil, err
+	}
+	if s.catalog, err = catalog.Open(ctx, cmd.databaseURL(), catalog.Options{}); err != nil {
+		return nil, err
+	}
+	if err := s.takeOver(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openRegions(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.firstToken(ctx); err != nil {
+		return nil, err
+	}
+	if err := s.openWorker(); err != nil {
+		return nil, err
+	}
+	return s, s.openAPI(ctx)
+}
+
+// takeOver makes this process the only one on a SQLite catalogue. Every lease in it is then stale: the process that
+// held it has ended.
+func (s *service) takeOver(ctx context.Context) (err error) {
+	if s.catalog.Shared() {
+		return nil
+	}
+	if s.lock, err = lockData(s.cmd.Data); err != nil {
+		return err
+	}
+	return s.catalog.ReleaseAll(ctx)
+}
+
+// openRegions opens the stores, and keeps in mind which region has which.
+func (s *service) openRegions(ctx context.Context) (err error) {
+	urls := s.cmd.storeURLs()
+	for region, url := range urls {
+		if _, err := openObjects(url, s.cmd.Data); err != nil {
+			return fmt.Errorf("the store of region %s: %w", region, err)
+		}
+	}
+	if s.storeOf, err = s.catalog.SetRegions(ctx, urls); err != nil {
+		return err
+	}
+	s.stores, err = openStores(ctx, s.catalog, s.cmd.Data)
+	return err
+}
+
+// regionStore returns the store that a region's images go to.
+func (s *service) regionStore(slug string) (*store.Store, error) {
+	kept, ok := s.stores.byID[s.storeOf[slug]]
+	if !ok {
+		return nil, fmt.Errorf("no store is configured for region %s", slug)
+	}
+	return kept, nil
+}
+
+func (s *service) openWorker() error {
+	if !slices.Contains(s.cmd.Roles, "worker") {
+		return nil
+	}
+	opt, err := s.cmd.sourceOptions()
+	if err != nil {
+		return err
+	}
+	opt.Log = s.log
+	client, err := source.New(opt)
+	if err != nil {
+		return err
+	}
+	scratch := filepath.Join(s.cmd.Data, "scratch")
+	if err := os.MkdirAll(scratch, 0o700); err != nil {
+		return err
+	}
+	s.runner = &queue.Runner{
+		Jobs: s.catalog,
+		Work: &importer.Importer{
+			Source: client, Stores: s.regionStore, Catalog: s.catalog,
+			Scratch: scratch, MaxSize: int64(s.cmd.MaxImageSize), Log: s.log,
+		},
+		Workers: s.cmd.Workers,
+		Log:     s.log,
+	}
+	return nil
+}
+
+func (s *service) openAPI(ctx context.Context) (err error) {
+	if !slices.Contains(s.cmd.Roles, "api") {
+		return nil
+	}
+	s.api, err = api.New(api.Config{
+		Catalog: s.catalog, Files: s.stores, Log: s.log,
+		Regions: s.regions(), PublicURL: s.cmd.PublicURL, Wake: s.wake,
+	})
+	if err != nil {
+		return err
+	}
+	var lc net.ListenConfig
+	s.listener, err = lc.Listen(ctx, "tcp", s.cmd.Listen)
+	return err
+}
+
+// regions returns what the API offers: the configured slugs, with the names of those that DigitalOcean has.
+func (s *service) regions() []image.Region {
+	if len(s.cmd.Region) == 0 {
+		return image.DefaultRegions()
+	}
+	var regions []image.Region
+	for slug := range s.cmd.Region {
+		r := image.Region{Slug: slug, Name: slug}
+		for _, d := range image.DefaultRegions() {
+			if d.Slug == slug {
+				r = d
+			}
+		}
+		regions = append(regions, r)
+	}
+	slices.SortFunc(regions, func(a, b image.Region) int { return strings.Compare(a.Slug, b.Slug) })
+	return regions
+}
+
+// wake starts what a request made due: a queued import, or a sweep after a deletion.
+func (s *service) wake() {
+	if s.runner != nil {
+		s.runner.Wake()
+	}
+	select {
+	case s.sweep <- struct{}{}:
+	default:
+	}
+}
+
+// run works until ctx ends, then hands back what is under way and closes everything.
+func (s *service) run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if s.runner != nil {
+		group.Go(func() error { s.runner.Run(ctx); return nil })
+		group.Go(func() error { return s.stores.sweepLoop(ctx, s.sweep, s.log) })
+	}
+	if s.listener != nil {
+		s.log.Info("listening", "url", s.url())
+		group.Go(func() error { return s.serveHTTP(ctx) })
+	}
+	err := group.Wait()
+	if errors.Is(err, context.Canceled) {
+		err = nil
+	}
+	return errors.Join(err, s.close())
+}
+
+func (s *service) url() string {
+	scheme := "http"
+	if s.cmd.TLSCert != "" {
+		scheme = "https"
+	}
+	return scheme + "://" + s.listener.Addr().String()
+}
+
+func (s *service) serveHTTP(ctx context.Context) error {
+	server := api.NewServer(s.api, s.log)
+	ended := make(chan error, 1)
+	go func() {
+		if s.cmd.TLSCert != "" {
+			ended <- server.ServeTLS(s.listener, s.cmd.TLSCert, s.cmd.TLSKey)
+		} else {
+			ended <- server.Serve(s.listener)
+		}
+	}()
+	select {
+	case err := <-ended:
+		return err
+	case <-ctx.Done():
+	}
+	s.api.Drain()
+	grace, cancel := context.WithTimeout(context.WithoutCancel(ctx), shutdownGrace)
+	defer cancel()
+	if err := server.Shutdown(grace); err != nil {
+		server.Close() // a client that reads a file slower than the grace is cut; it resumes by Range
+	}
+	if err := <-ended; !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return nil
+}
+
+// close is safe on a service that was opened in part.
+func (s *service) close() error {
+	var errs []error
+	if s.listener != nil {
+		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+			errs = append(errs, err)
+		}
+	}
+	if s.catalog != nil {
+		errs = append(errs, s.catalog.Close())
+	}
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close())
+	}
+	return errors.Join(errs...)
+}

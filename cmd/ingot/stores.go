@@ -1,0 +1,104 @@
+package main
+
+import (
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"ingot/internal/api"
+	"ingot/internal/catalog"
+	"ingot/internal/export"
+	"ingot/internal/image"
+	"ingot/internal/store"
+	"ingot/internal/store/local"
+)
+
+// stores are the open stores, by the id that the catalogue knows each by.
+type stores struct {
+	byID     map[int64]*store.Store
+	exporter *export.Exporter
+}
+
+// openStores opens every store that the catalogue knows. Relative folders are in the data directory, so that it can
+// be moved as a whole.
+func openStores(ctx context.Context, cat *catalog.Catalog, data string) (*stores, error) {
+	urls, err := cat.Stores(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s := &stores{byID: map[int64]*store.Store{}, exporter: export.New()}
+	for id, url := range urls {
+		objects, err := openObjects(url, data)
+		if err != nil {
+			return nil, err
+		}
+		if s.byID[id], err = store.New(objects, cat.Index(id)); err != nil {
+			return nil, err
+		}
+	}
+	return s, nil
+}
+
+func openObjects(url, data string) (store.Objects, error) {
+	dir, ok := strings.CutPrefix(url, "file:")
+	if !ok || dir == "" {
+		return nil, usageError{fmt.Errorf("%q is no store: write file:DIR", url)}
+	}
+	if !filepath.IsAbs(dir) {
+		dir = filepath.Join(data, dir)
+	}
+	return local.Open(dir)
+}
+
+// Open opens an image's content as a file.
+func (s *stores) Open(ctx context.Context, c image.Content, format string) (api.File, error) {
+	kept, ok := s.byID[c.StoreID]
+	if !ok {
+		return nil, fmt.Errorf("the store %d of image %d is not configured", c.StoreID, c.ImageID)
+	}
+	var digest store.Digest
+	if n, err := hex.Decode(digest[:], []byte(c.Digest)); err != nil || n != len(digest) {
+		return nil, fmt.Errorf("image %d has no content digest", c.ImageID)
+	}
+	disk, err := kept.Open(ctx, c.Object, digest)
+	if err != nil {
+		return nil, err
+	}
+	return s.exporter.File(disk, c.Digest, format)
+}
+
+// sweepEvery is how often a service sweeps when no deletion asks for it: what a killed worker left behind waits for
+// that.
+const sweepEvery = time.Minute
+
+// sweepLoop frees what is not needed any more, whenever it is asked to and from time to time, until ctx ends.
+func (s *stores) sweepLoop(ctx context.Context, asked <-chan struct{}, log *slog.Logger) error {
+	tick := time.NewTicker(sweepEvery)
+	defer tick.Stop()
+	for {
+		if _, err := s.sweep(ctx); err != nil && ctx.Err() == nil {
+			log.Error("sweep", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		case <-asked:
+		}
+	}
+}
+
+// sweep sweeps every store and adds up what was freed. A store that fails does not keep the others from it.
+func (s *stores) sweep(ctx context.Context) (total store.SweepReport, err error) {
+	for _, kept := range s.byID {
+		report, failed := kept.Sweep(ctx)
+		total.Add(report)
+		err = errors.Join(err, failed)
+	}
+	return total, err
+}

@@ -1,0 +1,78 @@
+package importer
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+
+	"ingot/internal/decompress"
+	"ingot/internal/disk"
+	"ingot/internal/disk/raw"
+	"ingot/internal/spool"
+)
+
+// file is the decompressed file behind a disk, while it arrives.
+type file interface {
+	// Wait waits for the file's end and returns what was wrong with it: what follows the last byte that the disk needed
+	// is checked too (sums, trailing garbage, a truncated download).
+	Wait(ctx context.Context) error
+	Close() error
+}
+
+// open recognises a file from its first bytes and opens it as a disk. size is the decompressed file's, -1 where it
+// is not known.
+func (i *Importer) open(plain *decompress.Reader, size int64, m *meter) (disk.Disk, file, error) {
+	// One buffer of the head's size; what is read in larger pieces later passes by it.
+	buffered := bufio.NewReaderSize(plain, disk.HeadSize)
+	head, err := buffered.Peek(disk.HeadSize)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return nil, nil, err
+	}
+	format, err := disk.Recognise(head)
+	if err != nil {
+		return nil, nil, err
+	}
+	var d disk.Disk
+	var f file
+	if format == disk.Raw {
+		d, err = raw.NewStream(buffered, head, size)
+		f = streamed{}
+	} else {
+		d, f, err = i.openSpooled(format, buffered, size)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	m.recognised(format, plain.Compression(), d.Size)
+	if err := i.bounded(d.Size()); err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	return d, f, nil
+}
+
+// openSpooled gives a format the random access that it needs.
+func (i *Importer) openSpooled(format string, r io.Reader, size int64) (disk.Disk, file, error) {
+	s, err := spool.New(i.Scratch, r, spool.Options{})
+	if err != nil {
+		return nil, nil, err
+	}
+	d, err := disk.Open(format, s, size)
+	if err != nil {
+		return nil, nil, errors.Join(err, s.Close())
+	}
+	return d, spooled{s}, nil
+}
+
+type spooled struct{ *spool.Spool }
+
+func (s spooled) Wait(ctx context.Context) error {
+	_, err := s.Spool.Wait(ctx)
+	return err
+}
+
+// streamed is a raw disk's file: its disk has no end before the file has.
+type streamed struct{}
+
+func (streamed) Wait(context.Context) error { return nil }
+func (streamed) Close() error               { return nil }
