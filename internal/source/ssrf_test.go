@@ -207,6 +207,26 @@ func TestAllowedSources(t *testing.T) {
 	}
 }
 
+// A host that ends in a number is never looked up: resolvers do not agree on what it is.
+func TestNumericHosts(t *testing.T) {
+	base := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("the server was asked") })
+	zone := map[string]func(int) []string{}
+	for _, host := range []string{"2130706433", "0x7f000001", "127.1", "0177.0.0.1", "mirror.1", "mirror.0x1f"} {
+		zone[host] = always("127.0.0.1")
+	}
+	dns := &names{zone: zone}
+	c := newClient(t, func(o *Options) { o.Resolver = dns.resolver(t) })
+	for host := range zone {
+		_, err := c.Open(t.Context(), strings.Replace(base, "127.0.0.1", host, 1))
+		mustRefuse(t, err, "source_not_allowed", false)
+	}
+	dns.mu.Lock()
+	defer dns.mu.Unlock()
+	if len(dns.asked) > 0 {
+		t.Errorf("looked up: %v", dns.asked)
+	}
+}
+
 func TestOwnAddress(t *testing.T) {
 	g := &guard{own: func() ([]net.Addr, error) {
 		return []net.Addr{&net.IPNet{IP: net.IPv4(8, 8, 4, 4), Mask: net.CIDRMask(24, 32)}, &net.IPNet{IP: net.ParseIP("2606:4700::7"), Mask: net.CIDRMask(64, 128)}}, nil
