@@ -94,7 +94,7 @@ func (h header) checkPlaces() error {
 	if h.size < minHeaderSize || uint64(headerStart)+uint64(h.size) > uint64(h.mapAt) {
 		return damaged("vdi_header_size", "The VDI file has a header of %d bytes; it must have at least %d and end before the block map, at byte %d.", h.size, minHeaderSize, h.mapAt)
 	}
-	if h.mapAt < headerSize || h.mapAt%sectorSize != 0 || h.dataAt%sectorSize != 0 ||
+	if h.mapAt%sectorSize != 0 || h.dataAt%sectorSize != 0 ||
 		uint64(h.mapAt)+uint64(h.blocks)*entrySize > uint64(h.dataAt) {
 		return damaged("vdi_places", "The VDI file puts its block map, of %d blocks, at byte %d and its data at byte %d; both must be multiples of 512, and the one must end before the other starts.",
 			h.blocks, h.mapAt, h.dataAt)

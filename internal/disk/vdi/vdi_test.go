@@ -243,6 +243,7 @@ func TestRefusals(t *testing.T) {
 		{"place beyond the blocks", "vdi_block_index", "", entry(1, 8)},
 		{"place that is almost free", "vdi_block_index", "", entry(1, 0xfffffffd)},
 		{"place beyond the end", "vdi_block_beyond_end", "vdi_truncated", entry(1, 3)},
+		{"block cut short", "vdi_block_beyond_end", "vdi_truncated", func(f *sparse) { f.size -= 512 }},
 		{"place twice", "vdi_block_duplicate", "", entry(1, 0)},
 		{"last place twice", "vdi_block_duplicate", "", entry(7, 0)},
 	} {
