@@ -3,6 +3,8 @@ package catalog
 import (
 	"bytes"
 	"context"
+	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -10,8 +12,9 @@ import (
 	"ingot/internal/store"
 )
 
-// addRows is how many chunks are inserted by one statement.
-const addRows = 100
+// addRows is how many chunks are inserted by one statement: fewer are more round trips to PostgreSQL, more cost time in
+// SQLite, which looks up a placeholder by its name among all before it.
+const addRows = 25
 
 // adding makes the chunks of a new pack known: those that no other pack has. Of the others it finds where they are and
 // pins that.
@@ -22,6 +25,8 @@ type adding struct {
 	pack    int64
 	entries []store.Entry
 	valid   []store.Location // of each entry, as far as known
+
+	full *sql.Stmt // inserts addRows rows; nil: not prepared yet
 }
 
 // run inserts until every chunk is in this pack or in one that is pinned. A second round is for the chunks of packs
@@ -58,25 +63,46 @@ func (a *adding) run(ctx context.Context) error {
 			return err
 		}
 	}
-	return fmt.Errorf("the chunk index: packs vanish faster than they can be pinned")
+	return errors.New("the chunk index: packs vanish faster than they can be pinned")
 }
 
+// insert inserts the chunks that no pack has and returns how many they were.
 func (a *adding) insert(ctx context.Context, batch []int) (int64, error) {
-	var b strings.Builder
-	b.WriteString(`INSERT INTO chunk (store_id, digest, object_id, off, stored, length, codec) VALUES `)
 	args := make([]any, 0, 2+5*len(batch))
 	args = append(args, a.x.store, a.pack)
-	for n, i := range batch {
-		if n > 0 {
-			b.WriteByte(',')
-		}
-		at := len(args) + 1
-		fmt.Fprintf(&b, `($1,$%d,$2,$%d,$%d,$%d,$%d)`, at, at+1, at+2, at+3, at+4)
+	for _, i := range batch {
 		e := &a.entries[i]
 		args = append(args, e.Digest[:], e.Offset, int64(e.Stored), int64(e.Length), int64(e.Codec))
 	}
+	if len(batch) < addRows {
+		return a.t.exec(ctx, insertText(len(batch)), args...)
+	}
+	if a.full == nil {
+		var err error
+		if a.full, err = a.t.sql.PrepareContext(ctx, insertText(addRows)); err != nil {
+			return 0, err
+		}
+	}
+	res, err := a.full.ExecContext(ctx, args...)
+	if err != nil {
+		return 0, err
+	}
+	return res.RowsAffected()
+}
+
+// insertText returns the statement that inserts n chunks.
+func insertText(n int) string {
+	var b strings.Builder
+	b.WriteString(`INSERT INTO chunk (store_id, digest, object_id, off, stored, length, codec) VALUES `)
+	for i := range n {
+		if i > 0 {
+			b.WriteByte(',')
+		}
+		at := 3 + 5*i
+		fmt.Fprintf(&b, `($1,$%d,$2,$%d,$%d,$%d,$%d)`, at, at+1, at+2, at+3, at+4)
+	}
 	b.WriteString(` ON CONFLICT (store_id, digest) DO NOTHING`)
-	return a.t.exec(ctx, b.String(), args...)
+	return b.String()
 }
 
 // rely finds where chunks are of which some are in other packs, pins these packs, and returns the chunks whose pack was

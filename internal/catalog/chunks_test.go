@@ -1,0 +1,147 @@
+package catalog
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"path/filepath"
+	"testing"
+
+	"ingot/internal/image"
+	"ingot/internal/store"
+	"ingot/internal/store/storetest"
+)
+
+func TestChunkIndexSQLite(t *testing.T) {
+	storetest.Index(t, func(t *testing.T) *storetest.Desk {
+		return newDesk(t, openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db")))
+	})
+}
+
+func TestChunkIndexPostgres(t *testing.T) {
+	server := startPostgres(t)
+	storetest.Index(t, func(t *testing.T) *storetest.Desk { return newDesk(t, openTest(t, server.database(t))) })
+}
+
+// newDesk returns the chunk index of one of two stores, beside imports by one account.
+func newDesk(t testing.TB, c *Catalog) *storetest.Desk {
+	var id int64
+	if err := c.writer.QueryRowContext(t.Context(), `SELECT store_id FROM region WHERE slug = 'nyc3'`).Scan(&id); err != nil {
+		t.Fatal(err)
+	}
+	d := &desk{t: t, c: c, account: c.account(t, "desk", image.Quota{}), claims: make(chan map[string]image.Claim, 1)}
+	d.claims <- map[string]image.Claim{}
+	return &storetest.Desk{
+		Catalog: c.Index(id), Import: d.begin, Lose: d.lose, Publish: d.publish, Fail: d.fail, Delete: d.delete,
+		Lost: image.ErrLeaseLost,
+	}
+}
+
+type desk struct {
+	t       testing.TB
+	c       *Catalog
+	account int64
+	claims  chan map[string]image.Claim // by lease; held by one at a time
+}
+
+func (d *desk) begin() store.Owner {
+	claims := <-d.claims
+	defer func() { d.claims <- claims }()
+	d.c.create(d.t, d.account, "i")
+	return d.claim(claims)
+}
+
+func (d *desk) claim(claims map[string]image.Claim) store.Owner {
+	claim := d.c.claim(d.t)
+	claims[claim.Lease] = claim
+	return store.Owner{Import: claim.ImageID, Lease: claim.Lease}
+}
+
+func (d *desk) take(o store.Owner) image.Claim {
+	claims := <-d.claims
+	defer func() { d.claims <- claims }()
+	return claims[o.Lease]
+}
+
+func (d *desk) lose(o store.Owner) store.Owner {
+	if err := d.c.Release(d.t.Context(), d.take(o)); err != nil {
+		d.t.Fatal(err)
+	}
+	claims := <-d.claims
+	defer func() { d.claims <- claims }()
+	return d.claim(claims)
+}
+
+func (d *desk) publish(o store.Owner, w store.Written) (int64, error) {
+	return o.Import, d.c.Publish(d.t.Context(), d.take(o), image.Progress{}, w)
+}
+
+func (d *desk) fail(o store.Owner) {
+	if err := d.c.Fail(d.t.Context(), d.take(o), "x", "It failed."); err != nil {
+		d.t.Error(err)
+	}
+}
+
+func (d *desk) delete(id int64) {
+	if err := d.c.DeleteImage(d.t.Context(), d.account, id); err != nil {
+		d.t.Error(err)
+	}
+}
+
+// Two stores in one database know nothing of each other's chunks.
+func TestChunkIndexesAreApart(t *testing.T) {
+	c := openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+	d := newDesk(t, c)
+	o := d.Import()
+	if err := d.Begin(t.Context(), o, store.KindPack, "packs/a"); err != nil {
+		t.Fatal(err)
+	}
+	digest := store.Digest(sha256.Sum256(nil))
+	e := store.Entry{Digest: digest, Location: store.Location{Pack: "packs/a", Offset: 16, Stored: 1, Length: 1}}
+	if _, err := d.Add(t.Context(), o, "packs/a", 100, []store.Entry{e}); err != nil {
+		t.Fatal(err)
+	}
+	ids, err := c.SetRegions(t.Context(), map[string]string{"nyc3": "file:a", "lon1": "file:b"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for region, want := range map[string]string{"nyc3": "packs/a", "lon1": ""} {
+		found, err := c.Index(ids[region]).Locate(t.Context(), []store.Digest{digest})
+		if err != nil || found[0].Pack != want {
+			t.Errorf("%s: the chunk is in %q, %v; want %q", region, found[0].Pack, err, want)
+		}
+	}
+}
+
+func BenchmarkFind(b *testing.B) {
+	c := openTest(b, "sqlite:"+filepath.Join(b.TempDir(), "catalog.db"))
+	d := newDesk(b, c)
+	o := d.Import()
+	digest := func(n int) (d store.Digest) {
+		return sha256.Sum256(binary.BigEndian.AppendUint64(nil, uint64(n)))
+	}
+	const packs, each = 100, 1000
+	for p := range packs {
+		name := string(rune('a'+p%26)) + string(rune('a'+p/26))
+		entries := make([]store.Entry, each)
+		for i := range entries {
+			entries[i] = store.Entry{Digest: digest(p*each + i), Location: store.Location{Pack: name, Offset: int64(16 + i), Stored: 1, Length: 1}}
+		}
+		if err := d.Begin(b.Context(), o, store.KindPack, name); err != nil {
+			b.Fatal(err)
+		}
+		if _, err := d.Add(b.Context(), o, name, each, entries); err != nil {
+			b.Fatal(err)
+		}
+	}
+	ask := make([]store.Digest, 128)
+	n := 0
+	for b.Loop() {
+		for i := range ask {
+			n += 7919
+			ask[i] = digest(n % (packs * each * 2)) // half of them unknown
+		}
+		if _, err := d.Find(b.Context(), o, ask); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
