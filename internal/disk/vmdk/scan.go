@@ -11,6 +11,7 @@ type scan struct {
 	count     int64 // grains seen
 	unordered bool  // grains do not ascend: none is decided before the end
 	done      bool
+	marker    [sectorSize]byte // being followed
 
 	directories []int64 // sectors of the grain directories seen, the redundant one included
 	footer      int64   // the directory's sector as the footer has it; 0: not seen

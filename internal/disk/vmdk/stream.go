@@ -27,11 +27,11 @@ const maxDirectories = 2
 // step follows one marker.
 func (d *Disk) step() error {
 	s := d.scan
-	var b [sectorSize]byte
-	if err := d.fill(b[:], s.at*sectorSize, "stream of grains"); err != nil {
+	b := s.marker[:]
+	if err := d.fill(b, s.at*sectorSize, "stream of grains"); err != nil {
 		return err
 	}
-	val, size := binary.LittleEndian.Uint64(b[:]), int64(binary.LittleEndian.Uint32(b[8:]))
+	val, size := binary.LittleEndian.Uint64(b), int64(binary.LittleEndian.Uint32(b[8:]))
 	if size != 0 {
 		return d.stepGrain(val, size)
 	}
