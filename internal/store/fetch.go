@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"errors"
+	"io"
 	"io/fs"
 
 	"golang.org/x/sync/errgroup"
@@ -101,7 +102,11 @@ func (f *fetch) read(ctx context.Context, wants []want) error {
 	buf := f.store.fetches.Get().(*[]byte)
 	defer f.store.fetches.Put(buf)
 	b := (*buf)[:last.Offset+int64(last.Stored)-first.Offset]
-	if err := f.store.objects.ReadAt(ctx, first.Pack, b, first.Offset); err != nil {
+	err := f.store.objects.ReadAt(ctx, first.Pack, b, first.Offset)
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return &DamageError{Object: first.Pack, Reason: "the pack is too short", Cause: err}
+	}
+	if err != nil {
 		return err
 	}
 	for i := range wants {

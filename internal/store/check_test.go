@@ -1,0 +1,207 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"ingot/internal/store"
+)
+
+// damaged is a store with two images, one of which is about to suffer, in a folder that the test can reach.
+type damaged struct {
+	*house
+	database string
+	folder   string
+	packs    []string // of the first image alone
+	image    int64
+	written  store.Written
+	contents []byte
+}
+
+func newDamaged(t *testing.T) *damaged {
+	d := &damaged{database: "sqlite:" + filepath.Join(t.TempDir(), "catalog.db"), folder: t.TempDir(), contents: guest(3<<20, 20)}
+	d.house = openHouse(t, d.database, d.folder, nil)
+	d.image, d.written = d.keep(whole(d.contents))
+	d.packs = d.names("packs")
+	d.keep(whole(guest(2<<20, 21)))
+	d.wantSound()
+	return d
+}
+
+func (d *damaged) path(object string) string { return filepath.Join(d.folder, object) }
+
+// change rewrites an object's file, as no store does.
+func (d *damaged) change(object string, fn func([]byte) []byte) {
+	d.t.Helper()
+	b := must(os.ReadFile(d.path(object)))(d.t)
+	if err := os.WriteFile(d.path(object), fn(b), 0o600); err != nil {
+		d.t.Fatal(err)
+	}
+}
+
+// codes are the sorts of damage that a check finds, each once, and the images it names.
+func (d *damaged) codes() (codes []store.DamageCode, images []int64) {
+	d.t.Helper()
+	_, err := d.Check(d.t.Context(), func(f store.Damage) {
+		if f.Detail == "" || f.Object == "" {
+			d.t.Errorf("a finding that says nothing: %+v", f)
+		}
+		if !slices.Contains(codes, f.Code) {
+			codes = append(codes, f.Code)
+		}
+		images = append(images, f.Images...)
+	})
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	slices.Sort(codes)
+	return codes, images
+}
+
+func flip(at int) func([]byte) []byte {
+	return func(b []byte) []byte {
+		if at < 0 {
+			at += len(b)
+		}
+		b[at] ^= 1
+		return b
+	}
+}
+
+func TestCheckFindsDamage(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		damage func(*damaged)
+		codes  []store.DamageCode
+		image  bool // whether the first image is concerned
+	}{
+		{"pack missing", func(d *damaged) { os.Remove(d.path(d.packs[0])) },
+			[]store.DamageCode{store.ImageIncomplete, store.PackMissing}, true},
+		{"pack truncated", func(d *damaged) { d.change(d.packs[0], func(b []byte) []byte { return b[:len(b)/2] }) },
+			[]store.DamageCode{store.ChunkAltered, store.ImageIncomplete, store.PackAltered}, true},
+		{"pack empty", func(d *damaged) { d.change(d.packs[0], func(b []byte) []byte { return nil }) },
+			[]store.DamageCode{store.ChunkAltered, store.ImageIncomplete, store.PackAltered}, true},
+		{"pack longer", func(d *damaged) { d.change(d.packs[0], func(b []byte) []byte { return append(b, 0) }) },
+			[]store.DamageCode{store.PackAltered}, false},
+		{"bit in a chunk", func(d *damaged) { d.change(d.packs[0], flip(5000)) },
+			[]store.DamageCode{store.ChunkAltered, store.ImageIncomplete}, true},
+		{"bit in the table", func(d *damaged) { d.change(d.packs[0], flip(-100)) },
+			[]store.DamageCode{store.PackAltered}, false},
+		{"manifest missing", func(d *damaged) { os.Remove(d.path(d.written.Object)) },
+			[]store.DamageCode{store.ManifestMissing}, true},
+		{"bit in the manifest", func(d *damaged) { d.change(d.written.Object, flip(10)) },
+			[]store.DamageCode{store.ManifestAltered}, true},
+		{"bit in the manifest's root", func(d *damaged) { d.change(d.written.Object, flip(-1)) },
+			[]store.DamageCode{store.ManifestAltered}, true},
+		{"manifest truncated", func(d *damaged) { d.change(d.written.Object, func(b []byte) []byte { return b[:20] }) },
+			[]store.DamageCode{store.ManifestAltered}, true},
+		{"stray object", func(d *damaged) { os.WriteFile(d.path("packs/stray"), []byte("x"), 0o600) },
+			[]store.DamageCode{store.ObjectUnexpected}, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			d := newDamaged(t)
+			test.damage(d)
+			codes, images := d.codes()
+			if diff := cmp.Diff(test.codes, codes); diff != "" {
+				t.Errorf("codes:\n%s", diff)
+			}
+			var want []int64
+			if test.image {
+				want = []int64{d.image}
+			}
+			if diff := cmp.Diff(want, images); diff != "" {
+				t.Errorf("images:\n%s", diff)
+			}
+		})
+	}
+}
+
+// What the check knows by the index: rows that lie, and chunks that have none.
+func TestCheckHoldsRowsAgainstPacks(t *testing.T) {
+	d := newDamaged(t)
+	s := must(store.New(d.objects, &lyingIndex{d.catalog.Index(d.id), d.packs[0]}))(t)
+	found := map[store.DamageCode]int{}
+	if _, err := s.Check(t.Context(), func(f store.Damage) { found[f.Code]++ }); err != nil {
+		t.Fatal(err)
+	}
+	want := map[store.DamageCode]int{store.RowWithoutChunk: 1, store.ChunkWithoutRow: 1, store.ImageIncomplete: 1}
+	if diff := cmp.Diff(want, found); diff != "" {
+		t.Error(diff)
+	}
+}
+
+// lyingIndex locates one chunk of a pack at another's place, and does not know a third.
+type lyingIndex struct {
+	store.Catalog
+	pack string
+}
+
+func (l *lyingIndex) PackChunks(ctx context.Context, pack string) ([]store.Entry, error) {
+	rows, err := l.Catalog.PackChunks(ctx, pack)
+	if pack == l.pack {
+		rows[0].Location = rows[1].Location
+		rows = rows[:len(rows)-1]
+	}
+	return rows, err
+}
+
+func (l *lyingIndex) Locate(ctx context.Context, digests []store.Digest) ([]store.Location, error) {
+	rows, err := l.Catalog.PackChunks(ctx, l.pack)
+	if err != nil {
+		return nil, err
+	}
+	found, err := l.Catalog.Locate(ctx, digests)
+	for i := range digests {
+		if digests[i] == rows[len(rows)-1].Digest {
+			found[i] = store.Location{}
+		}
+	}
+	return found, err
+}
+
+// A reader says what is damaged, and gives no byte that is not the image's.
+func TestReaderNoticesDamage(t *testing.T) {
+	for name, damage := range map[string]func(*damaged){
+		"bit in a chunk":  func(d *damaged) { d.change(d.packs[0], flip(5000)) },
+		"pack missing":    func(d *damaged) { os.Remove(d.path(d.packs[0])) },
+		"pack truncated":  func(d *damaged) { d.change(d.packs[0], func(b []byte) []byte { return b[:1000] }) },
+		"bit in manifest": func(d *damaged) { d.change(d.written.Object, flip(10)) },
+	} {
+		d := newDamaged(t)
+		damage(d)
+		r := openHouse(t, d.database, d.folder, nil).open(d.written) // another process: it has no file open
+		for _, size := range []int{4096, 1 << 20} {
+			var failed error
+			buf := make([]byte, size)
+			for at := 0; at < len(d.contents); at += size {
+				n := min(size, len(d.contents)-at)
+				if _, err := r.ReadAt(buf[:n], int64(at)); err != nil {
+					failed = err
+				} else if !bytes.Equal(buf[:n], d.contents[at:at+n]) {
+					t.Errorf("%s: wrong bytes at %d", name, at)
+				}
+			}
+			if failed == nil || !strings.Contains(failed.Error(), "image content is damaged") {
+				t.Errorf("%s: the error is %v", name, failed)
+			}
+		}
+	}
+}
+
+func TestOpenNeedsTheDigest(t *testing.T) {
+	h := newHouse(t, nil)
+	_, w := h.keep(whole(guest(1<<20, 1)))
+	w.Manifest[5] ^= 1
+	var damage *store.DamageError
+	if _, err := h.Open(t.Context(), w.Object, w.Manifest); !errors.As(err, &damage) {
+		t.Errorf("Open with another digest: %v", err)
+	}
+}

@@ -1,0 +1,248 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"ingot/internal/image"
+	"ingot/internal/store"
+)
+
+// disks returns n disks that share parts of one pool: each takes pieces of it, in another order, with its own bytes
+// between.
+func disks(n int, seed uint64) [][]byte {
+	rng := rand.New(rand.NewPCG(seed, 1))
+	pool := guest(6<<20, seed)
+	out := make([][]byte, n)
+	for i := range out {
+		for range 1 + rng.IntN(4) {
+			at := rng.IntN(len(pool)/4096) * 4096
+			out[i] = append(out[i], pool[at:min(at+rng.IntN(2<<20), len(pool))&^4095]...)
+			out[i] = append(out[i], guest(4096*rng.IntN(64), seed+uint64(i)*100)...)
+		}
+	}
+	return out
+}
+
+// Compaction moves what is alive out of packs that are mostly dead, and nothing is lost: not for images, not for a
+// reader that has the old places in mind.
+func TestCompaction(t *testing.T) {
+	h := newHouse(t, nil)
+	big := guest(24<<20, 1)
+	first, _ := h.keep(whole(big))
+	part := big[:3<<20]
+	second, w := h.keep(whole(part))
+	if w.StoredBytes > 100<<10 {
+		t.Fatalf("the part is stored anew: %d bytes", w.StoredBytes)
+	}
+	reader := h.open(w)
+	if _, err := reader.ReadAt(make([]byte, 10), 0); err != nil {
+		t.Fatal(err)
+	}
+	before := h.bytes()
+	h.delete(first)
+	report := h.sweep()
+	if report.Rewritten == 0 || h.bytes() > before/4 {
+		t.Errorf("%+v: %d bytes before, %d after", report, before, h.bytes())
+	}
+	got := make([]byte, len(part))
+	if _, err := reader.ReadAt(got, 0); err != nil || !bytes.Equal(got, part) {
+		t.Errorf("a reader from before the sweep: %v", err)
+	}
+	if got := must(h.content(second))(t); !bytes.Equal(got, part) {
+		t.Error("the image came back changed")
+	}
+	h.wantSound()
+	if report := h.sweep(); report != (store.SweepReport{}) {
+		t.Errorf("a sweep with nothing to do did %+v", report)
+	}
+	h.delete(second)
+	h.wantEmpty()
+}
+
+// bytes is the size of all packs.
+func (h *house) bytes() (n int64) {
+	h.t.Helper()
+	for o, err := range h.objects.List(h.t.Context(), "packs") {
+		if err != nil {
+			h.t.Fatal(err)
+		}
+		n += o.Size
+	}
+	return n
+}
+
+// A pack of which half is in use stays.
+func TestCompactionLeavesWhatIsFull(t *testing.T) {
+	h := newHouse(t, nil)
+	big := guest(8<<20, 1)
+	first, _ := h.keep(whole(big))
+	third := 2 << 20
+	for i := range 3 { // none uses half; together they use three quarters
+		h.keep(whole(big[i*third : (i+1)*third]))
+	}
+	packs := h.names("packs")
+	h.delete(first)
+	if report := h.sweep(); report.Rewritten != 0 {
+		t.Errorf("Sweep = %+v", report)
+	}
+	for _, p := range packs {
+		if !slices.Contains(h.names("packs"), p) {
+			t.Errorf("pack %s is gone", p)
+		}
+	}
+	h.wantSound()
+}
+
+// An import that was killed leaves what the next sweep takes when the import has gone to another worker.
+func TestKilledImport(t *testing.T) {
+	h := newHouse(t, nil)
+	data := guest(3<<20, 4)
+	c := h.claim()
+	must(h.Write(t.Context(), owner(c), whole(data), nil))(t) // and here the process dies
+	h.sweep()
+	if len(h.names("")) != 2 {
+		t.Errorf("a sweep took what a running import holds: %q is left", h.names(""))
+	}
+	h.succeed(c, data)
+	h.wantEmpty()
+}
+
+// Nothing of a write can be reached before it is published.
+func TestUnpublishedIsInvisible(t *testing.T) {
+	h := newHouse(t, nil)
+	c := h.claim()
+	must(h.Write(t.Context(), owner(c), whole(guest(1<<20, 4)), nil))(t)
+	if _, err := h.content(c.ImageID); err == nil {
+		t.Error("an image that is not published has content")
+	}
+	manifests, err := h.catalog.Index(h.id).Manifests(t.Context(), 0, 10)
+	if err != nil || len(manifests) != 0 {
+		t.Errorf("Manifests = %v, %v", manifests, err)
+	}
+}
+
+// Imports, failures, kills, deletions and sweeps at once, by three processes of one database and folder: at the end
+// every image that is left comes back byte for byte, and when all are deleted nothing is left.
+func TestAllAtOnce(t *testing.T) {
+	database, folder := "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), t.TempDir()
+	town := &town{t: t, disks: disks(9, 42), images: map[int64]int{}}
+	var work, sweeps sync.WaitGroup
+	done := make(chan struct{})
+	main := openHouse(t, database, folder, nil)
+	for i := range uint64(3) {
+		h := openHouse(t, database, folder, nil)
+		work.Go(func() { town.work(h, rand.New(rand.NewPCG(i, 3))) })
+		sweeps.Go(func() {
+			for {
+				select {
+				case <-done:
+					return
+				default:
+					if _, err := h.Sweep(t.Context()); err != nil {
+						t.Error(err)
+						return
+					}
+				}
+			}
+		})
+	}
+	work.Wait()
+	close(done)
+	sweeps.Wait()
+	if len(town.images) == 0 {
+		t.Fatal("no image is left: the test shows nothing")
+	}
+	main.wantSound()
+	for id, n := range town.images {
+		if got, err := main.content(id); err != nil || !bytes.Equal(got, town.disks[n]) {
+			t.Errorf("image %d of disk %d: %v", id, n, err)
+		}
+		main.delete(id)
+	}
+	main.wantEmpty()
+}
+
+// town is what the workers of TestAllAtOnce share.
+type town struct {
+	t      testing.TB
+	disks  [][]byte
+	mu     sync.Mutex
+	images map[int64]int // image: disk
+}
+
+func (w *town) work(h *house, rng *rand.Rand) {
+	for range 12 {
+		n := rng.IntN(len(w.disks))
+		c := h.claim()
+		written, err := h.Write(w.t.Context(), owner(c), mapped(w.disks[n], 4096, rng), nil)
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+		switch rng.IntN(5) {
+		case 0:
+			err = h.catalog.Fail(w.t.Context(), c, "x", "It failed.")
+		case 1: // killed, and taken over by whoever claims next
+			if err = h.catalog.Release(w.t.Context(), c); err == nil {
+				c = h.reclaim()
+				err = h.catalog.Fail(w.t.Context(), c, "x", "It failed.")
+			}
+		default:
+			if err = h.publish(c, written); err == nil {
+				w.check(h, c, n)
+				w.swap(h, c.ImageID, n, rng)
+			}
+		}
+		if err != nil {
+			w.t.Error(err)
+			return
+		}
+	}
+}
+
+func (w *town) check(h *house, c image.Claim, n int) {
+	if got, err := h.content(c.ImageID); err != nil || !bytes.Equal(got, w.disks[n]) {
+		w.t.Errorf("image %d of disk %d: %v", c.ImageID, n, err)
+	}
+}
+
+// swap notes a new image and deletes some of the old.
+func (w *town) swap(h *house, id int64, n int, rng *rand.Rand) {
+	w.mu.Lock()
+	w.images[id] = n
+	var victims []int64
+	for id := range w.images {
+		if rng.IntN(4) == 0 {
+			victims = append(victims, id)
+			delete(w.images, id)
+		}
+	}
+	w.mu.Unlock()
+	for _, id := range victims {
+		h.delete(id)
+	}
+}
+
+// An image that is deleted while it is read ends the reading with an error that says what happened.
+func TestDeletedUnderAReader(t *testing.T) {
+	h := newHouse(t, nil)
+	id, w := h.keep(whole(guest(4<<20, 9)))
+	r := h.open(w)
+	h.delete(id)
+	h.sweep()
+	_, err := r.ReadAt(make([]byte, 4<<20), 0)
+	if err == nil {
+		t.Fatal("read all of an image that is gone")
+	}
+	if _, err := h.Open(t.Context(), w.Object, w.Manifest); !errors.Is(err, fs.ErrNotExist) || strings.Contains(err.Error(), "damage") {
+		t.Errorf("Open of an image that is gone: %v", err)
+	}
+}
