@@ -4,6 +4,7 @@ package importer
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -43,11 +44,34 @@ func (i *Importer) Run(ctx context.Context, c image.Claim) error {
 
 	written, err := i.load(ctx, c, m)
 	stop()
+	if err == nil {
+		m.phase(image.PhaseDone)
+		err = i.publish(ctx, c, m.progress(), written)
+	}
 	if err != nil {
 		return i.explain(ctx, err)
 	}
-	m.phase(image.PhaseDone)
-	return i.Catalog.Publish(ctx, c, m.progress(), written)
+	return nil
+}
+
+// publishFor is how long a publication is tried again while the database does not take it: hours of work are not
+// thrown away for a database that restarts.
+const publishFor = time.Minute
+
+func (i *Importer) publish(ctx context.Context, c image.Claim, p image.Progress, w store.Written) error {
+	begun := time.Now()
+	for {
+		err := i.Catalog.Publish(ctx, c, p, w)
+		if err == nil || errors.Is(err, image.ErrLeaseLost) || refusal.As(err) != nil || time.Since(begun) > publishFor {
+			return err
+		}
+		i.Log.Warn("image not published yet", "image", c.ImageID, "error", err)
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(time.Second):
+		}
+	}
 }
 
 // load is the path of an import: a URL becomes durable content that nobody sees yet.
@@ -74,7 +98,7 @@ func (i *Importer) load(ctx context.Context, c image.Claim, m *meter) (store.Wri
 	}
 
 	m.phase(image.PhaseFetching)
-	d, file, err := i.open(plain, size, m)
+	d, file, err := i.open(plain, size, func() { body.Close() }, m)
 	if err != nil {
 		return store.Written{}, err
 	}

@@ -21,8 +21,8 @@ type file interface {
 }
 
 // open recognises a file from its first bytes and opens it as a disk. size is the decompressed file's, -1 where it
-// is not known.
-func (i *Importer) open(plain *decompress.Reader, size int64, m *meter) (disk.Disk, file, error) {
+// is not known; interrupt ends the reads that wait for the source.
+func (i *Importer) open(plain *decompress.Reader, size int64, interrupt func(), m *meter) (disk.Disk, file, error) {
 	// One buffer of the head's size; what is read in larger pieces later passes by it.
 	buffered := bufio.NewReaderSize(plain, disk.HeadSize)
 	head, err := buffered.Peek(disk.HeadSize)
@@ -39,7 +39,7 @@ func (i *Importer) open(plain *decompress.Reader, size int64, m *meter) (disk.Di
 		d, err = raw.NewStream(buffered, head, size)
 		f = streamed{}
 	} else {
-		d, f, err = i.openSpooled(format, buffered, size)
+		d, f, err = i.openSpooled(format, buffered, size, interrupt)
 	}
 	if err != nil {
 		return nil, nil, err
@@ -48,12 +48,24 @@ func (i *Importer) open(plain *decompress.Reader, size int64, m *meter) (disk.Di
 	if err := i.bounded(d.Size()); err != nil {
 		return nil, nil, errors.Join(err, f.Close())
 	}
-	return d, f, nil
+	return arriving{d, interrupt}, f, nil
 }
 
+// arriving is a disk whose reads may wait for a download; the store interrupts them when it has failed.
+type arriving struct {
+	disk.Disk
+	interrupt func()
+}
+
+func (a arriving) Interrupt() { a.interrupt() }
+
+// maxAhead bounds the scratch of a download that is faster than what follows it, in bytes. What a format has read it
+// gives back, so for files in the usual order this is all the scratch there is.
+const maxAhead = 256 << 20
+
 // openSpooled gives a format the random access that it needs.
-func (i *Importer) openSpooled(format string, r io.Reader, size int64) (disk.Disk, file, error) {
-	s, err := spool.New(i.Scratch, r, spool.Options{})
+func (i *Importer) openSpooled(format string, r io.Reader, size int64, interrupt func()) (disk.Disk, file, error) {
+	s, err := spool.New(i.Scratch, r, spool.Options{MaxAhead: maxAhead, Interrupt: interrupt})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -191,19 +192,42 @@ func TestWriteIsCancelled(t *testing.T) {
 	h.wantEmpty()
 }
 
+// waitingDisk is a disk whose download has stalled: its reads end when they are interrupted and not before.
+type waitingDisk struct{ *brokenDisk }
+
+func (d waitingDisk) Interrupt() { close(d.wait) }
+
+// A store that fails does not wait for a download that stands still.
+func TestAFailureInterruptsReadsThatWait(t *testing.T) {
+	h := newHouse(t, nil)
+	s := must(store.New(h.objects, &faultyIndex{h.catalog.Index(h.id), "Find"}))(t)
+	c := h.claim()
+	d := waitingDisk{&brokenDisk{memDisk: whole(guest(40<<20, 6)), at: 30 << 20, err: errInterrupted, wait: make(chan struct{})}}
+	if _, err := s.Write(t.Context(), owner(c), d, nil); !errors.Is(err, errFault) {
+		t.Errorf("Write: %v", err)
+	}
+	h.succeed(c, d.data)
+	h.wantEmpty()
+}
+
+var errInterrupted = errors.New("interrupted")
+
 // A worker hangs in the middle of a write, its import goes to another, and it wakes when all is over. It can add
 // nothing, publish nothing, and what it finishes late is swept.
 func TestHungWorker(t *testing.T) {
 	data := guest(3<<20, 12)
 	for _, op := range []string{"create", "commit", "committed"} {
 		hung, wake := make(chan struct{}), make(chan struct{})
-		stop := true
+		var once sync.Once
 		h := newHouse(t, func(o store.Objects) store.Objects {
 			return &faults{o, func(did, name string) error {
-				if stop && did == op && strings.HasPrefix(name, "packs") {
-					stop = false
-					close(hung)
-					<-wake
+				if did == op && strings.HasPrefix(name, "packs") {
+					first := false
+					once.Do(func() { first = true })
+					if first {
+						close(hung)
+						<-wake
+					}
 				}
 				return nil
 			}}

@@ -23,8 +23,7 @@ type Progress struct {
 // and holds 1.2 MB for each of a bounded number of segments (see inFlight). When it returns, all that it wrote is
 // durable, and nothing of it can be seen before the catalogue publishes it for the same owner. After an error it
 // leaves objects that the next sweep removes once the owner's lease is gone. It returns only when the reads under
-// way have returned, so whoever cancels ctx must also end a disk whose ReadAt waits for a download. progress may be
-// nil.
+// way have returned; a disk whose reads wait for a download has a method Interrupt that ends them. progress may be nil.
 func (s *Store) Write(ctx context.Context, owner Owner, d Disk, progress *Progress) (Written, error) {
 	if progress == nil {
 		progress = new(Progress)
@@ -72,8 +71,23 @@ type writing struct {
 	written   Written
 }
 
+// interrupter is a disk whose reads wait for what has not arrived.
+type interrupter interface{ Interrupt() }
+
+// onFailure calls the disk's Interrupt as soon as a stage has failed. The group's context ends when all went well too,
+// with a cause of its own.
+func (w *writing) onFailure(ctx, group context.Context) (stop func() bool) {
+	return context.AfterFunc(group, func() {
+		if i, ok := w.disk.(interrupter); ok && (ctx.Err() != nil || context.Cause(group) != context.Canceled) {
+			i.Interrupt()
+		}
+	})
+}
+
 func (w *writing) run(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, group := errgroup.WithContext(ctx)
+	defer w.onFailure(ctx, group)()
+	ctx = group
 	segments, cut, found := make(chan *segment), make(chan *segment), make(chan *segment)
 	g.Go(func() error {
 		walk := walker{disk: w.disk, fresh: w.fresh, emit: func(ctx context.Context, s *segment) error {
