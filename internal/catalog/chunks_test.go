@@ -3,8 +3,10 @@ package catalog
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"ingot/internal/image"
 	"ingot/internal/store"
@@ -85,6 +87,51 @@ func (d *desk) delete(id int64) {
 	if err := d.c.DeleteImage(d.t.Context(), d.account, id); err != nil {
 		d.t.Error(err)
 	}
+}
+
+// A sweep that comes while a pack is being pinned waits, and then sees the pin.
+func testPinBesideCondemn(t *testing.T, c *Catalog) {
+	d := newDesk(t, c)
+	first, second := d.Import(), d.Import()
+	entry := store.Entry{Digest: store.Digest{1}, Location: store.Location{Pack: "packs/a", Offset: 16, Stored: 1, Length: 1}}
+	if err := d.Begin(t.Context(), first, store.KindPack, "packs/a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Add(t.Context(), first, "packs/a", 100, []store.Entry{entry}); err != nil {
+		t.Fatal(err)
+	}
+	d.Fail(first)
+	swept := make(chan error)
+	err := c.write(t.Context(), func(x *tx) error {
+		found, err := ids(t.Context(), x, `SELECT id FROM object WHERE name = 'packs/a'`)
+		if err != nil {
+			return err
+		}
+		if live, err := lockLive(t.Context(), x, found); err != nil || len(live) != 1 {
+			t.Errorf("lockLive = %v, %v", live, err)
+		}
+		go func() {
+			_, err := d.Condemn(t.Context())
+			swept <- err
+		}()
+		time.Sleep(200 * time.Millisecond) // Condemn has found the pack, unpinned, and waits for its lock
+		return insertPins(t.Context(), x, second.Import, found)
+	})
+	if err := errors.Join(err, <-swept); err != nil {
+		t.Fatal(err)
+	}
+	if found, err := d.Find(t.Context(), second, []store.Digest{entry.Digest}); err != nil || found[0] != entry.Location {
+		t.Errorf("the pinned chunk is at %+v, %v", found[0], err)
+	}
+}
+
+func TestPinBesideCondemn(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {
+		testPinBesideCondemn(t, openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db")))
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		testPinBesideCondemn(t, openTest(t, startPostgres(t).database(t)))
+	})
 }
 
 // Two stores in one database know nothing of each other's chunks.

@@ -125,7 +125,7 @@ func randomMap(guest []byte, rng *rand.Rand) [][2]int64 {
 }
 
 func TestCutsDependOnTheGuestAlone(t *testing.T) {
-	for seed := range uint64(150) {
+	for seed := range uint64(60) {
 		rng := rand.New(rand.NewPCG(seed, 11))
 		guest := sparseGuest(rng)
 		want := reference(guest)
