@@ -96,6 +96,10 @@ func remove(ctx context.Context, t *tx, r record) error {
 	if err != nil {
 		return err
 	}
+	_, err = t.exec(ctx, `UPDATE transfer SET state = 'cancelled' WHERE image_id = $1 AND state = 'pending'`, r.ID)
+	if err != nil {
+		return err
+	}
 	if r.Status != image.Deleted { // a failed import gave back its place when it failed
 		freed.images = -1
 	}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -69,7 +70,7 @@ func create(ctx context.Context, t *tx, account int64, in image.Create) (int64, 
 	err = t.row(ctx, `INSERT INTO image (account_id, name, type, distribution, description, kind, public, status,
 			error_message, regions, tags, guest_size, data_size, digest, created_at)
 		VALUES ($1, $2, $3, $4, $5, '', FALSE, $6, '', '[]', $7, 0, 0, '', {{now}}) RETURNING id`,
-		account, in.Name, image.Custom, in.Distribution, in.Description, r.Status, toJSON(tags)).Scan(&r.ID)
+		account, in.Name, cmp.Or(in.Type, image.Custom), in.Distribution, in.Description, r.Status, toJSON(tags)).Scan(&r.ID)
 	if err != nil {
 		return 0, err
 	}
@@ -80,6 +81,11 @@ func create(ctx context.Context, t *tx, account int64, in image.Create) (int64, 
 	}
 	if err := restock(ctx, t, r.ID, nil, r.shelves(tagIDs)); err != nil {
 		return 0, err
+	}
+	if in.Publish != nil {
+		if err := wantPublication(ctx, t, r.ID, in); err != nil {
+			return 0, err
+		}
 	}
 	return r.ID, change{images: 1, queued: 1}.apply(ctx, t, account)
 }

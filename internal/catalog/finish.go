@@ -93,6 +93,9 @@ func (c *Catalog) Publish(ctx context.Context, claim image.Claim, p image.Progre
 		if err := addContent(ctx, t, claim, w); err != nil {
 			return err
 		}
+		if err := publishAsWanted(ctx, t, claim.ImageID); err != nil {
+			return err
+		}
 		_, err = t.exec(ctx, `UPDATE import SET state = 'done', url = NULL, attempts = attempts + 1, progress = $2,
 				error_code = '', error_message = '', updated_at = {{now}}, finished_at = {{now}}
 			WHERE image_id = $1`, claim.ImageID, text)

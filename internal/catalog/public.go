@@ -1,29 +1,45 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"ingot/internal/image"
 )
 
-// MakePublic shows an available image to every account. A slug that another image has is an Invalid error, unless that
-// image is retired: then the slug moves.
+// MakePublic shows an available image to every account; one that was retired comes back. A slug that another image has
+// is an Invalid error, unless that image is retired or is to be replaced: then the slug moves.
 func (c *Catalog) MakePublic(ctx context.Context, id int64, p image.Publication) (image.Image, error) {
+	if err := p.Validate(); err != nil {
+		return image.Image{}, err
+	}
 	return c.reshelve(ctx, id, func(t *tx, r *record) error {
-		if r.Status != image.Available {
-			return invalid("The image's status is %s; only an image that is %s can be published.", r.Status, image.Available)
+		for _, region := range p.Regions {
+			if slices.Contains(r.Regions, region) {
+				continue
+			}
+			if err := addRegion(ctx, t, r, region); err != nil {
+				return err
+			}
 		}
-		if !image.IsSlug(p.Slug) {
-			return invalid("The slug will not do: lower-case letters, digits, '-', '_' and '.' will, and not digits alone.")
-		}
-		if err := freeSlug(ctx, t, p.Slug, id); err != nil {
-			return err
-		}
-		r.Public, r.Slug, r.Kind, r.Type = true, p.Slug, p.Kind, p.Type
-		return nil
+		return publish(ctx, t, r, p)
 	})
+}
+
+// publish changes the record to that of a public image.
+func publish(ctx context.Context, t *tx, r *record, p image.Publication) error {
+	if r.Status != image.Available && r.Status != image.Retired {
+		return invalid("The image's status is %s; only an image that is %s can be published.", r.Status, image.Available)
+	}
+	if err := takeSlug(ctx, t, p.Slug, r.ID, p.Replace); err != nil {
+		return err
+	}
+	r.Public, r.Slug, r.Kind, r.Type, r.Status = true, p.Slug, p.Kind, p.Type, image.Available
+	r.Name, r.Distribution = cmp.Or(p.Name, r.Name), cmp.Or(p.Distribution, r.Distribution)
+	return nil
 }
 
 // Retire takes a public image out of every list. It stays readable by id and by slug.
@@ -45,23 +61,30 @@ func (c *Catalog) reshelve(ctx context.Context, id int64, edit func(*tx, *record
 		if err != nil {
 			return err
 		}
-		tags, err := r.tagIDs(ctx, t)
-		if err != nil {
-			return err
-		}
-		before := r.shelves(tags)
-		if err := edit(t, &r); err != nil {
-			return err
-		}
-		_, err = t.exec(ctx, `UPDATE image SET public = $1, slug = $2, kind = $3, type = $4, status = $5 WHERE id = $6`,
-			r.Public, sql.NullString{String: r.Slug, Valid: r.Slug != ""}, r.Kind, r.Type, r.Status, id)
-		if err != nil {
-			return err
-		}
+		r, err = reshelve(ctx, t, r, edit)
 		out = r.Image
-		return restock(ctx, t, id, before, r.shelves(tags))
+		return err
 	})
 	return out, err
+}
+
+// reshelve does it in a transaction that has the image's account locked.
+func reshelve(ctx context.Context, t *tx, r record, edit func(*tx, *record) error) (record, error) {
+	tags, err := r.tagIDs(ctx, t)
+	if err != nil {
+		return r, err
+	}
+	before := r.shelves(tags)
+	if err := edit(t, &r); err != nil {
+		return r, err
+	}
+	_, err = t.exec(ctx, `UPDATE image SET public = $1, slug = $2, kind = $3, type = $4, status = $5, name = $6, distribution = $7
+		WHERE id = $8`, r.Public, sql.NullString{String: r.Slug, Valid: r.Slug != ""}, r.Kind, r.Type, r.Status, r.Name,
+		r.Distribution, r.ID)
+	if err != nil {
+		return r, err
+	}
+	return r, restock(ctx, t, r.ID, before, r.shelves(tags))
 }
 
 // lockImage returns an image and locks the account that owns it.
@@ -79,18 +102,29 @@ func lockImage(ctx context.Context, t *tx, id int64) (record, error) {
 	return r, missing(err)
 }
 
-func freeSlug(ctx context.Context, t *tx, slug string, taker int64) error {
+// takeSlug takes a slug from the image that has it.
+func takeSlug(ctx context.Context, t *tx, slug string, taker int64, replace bool) error {
 	var holder int64
-	var status image.Status
-	err := t.row(ctx, `SELECT id, status FROM image WHERE slug = $1 {{for update}}`, slug).Scan(&holder, &status)
-	switch {
-	case errors.Is(err, sql.ErrNoRows) || holder == taker:
+	err := t.row(ctx, `SELECT id FROM image WHERE slug = $1`, slug).Scan(&holder)
+	if errors.Is(err, sql.ErrNoRows) || holder == taker {
 		return nil
-	case err != nil:
-		return err
-	case status != image.Retired:
-		return invalid("Image %d has the slug %s; retire it first, or choose another slug.", holder, slug)
 	}
-	_, err = t.exec(ctx, `UPDATE image SET slug = NULL WHERE id = $1`, holder)
+	if err != nil {
+		return err
+	}
+	r, err := lockImage(ctx, t, holder)
+	if errors.Is(err, image.ErrNotFound) || err == nil && r.Slug != slug {
+		return nil // it let go of it at this moment
+	}
+	if err != nil {
+		return err
+	}
+	if r.Status != image.Retired && !replace {
+		return invalid("Image %d has the slug %s; retire it first, replace it, or choose another slug.", holder, slug)
+	}
+	_, err = reshelve(ctx, t, r, func(_ *tx, r *record) error {
+		r.Status, r.Slug = image.Retired, ""
+		return nil
+	})
 	return err
 }

@@ -66,3 +66,19 @@ func regionStore(ctx context.Context, t *tx, slug string) (id int64, err error) 
 	err = t.row(ctx, `SELECT store_id FROM region WHERE slug = $1 AND active`, slug).Scan(&id)
 	return id, err
 }
+
+// Regions returns the regions that the service which started last has, with the ids of their stores.
+func (c *Catalog) Regions(ctx context.Context) (map[string]int64, error) {
+	var stores map[string]int64
+	err := c.read(ctx, func(t *tx) error {
+		stores = map[string]int64{}
+		return t.each(ctx, `SELECT slug, store_id FROM region WHERE active`, nil, func(rows *sql.Rows) error {
+			var slug string
+			var store int64
+			err := rows.Scan(&slug, &store)
+			stores[slug] = store
+			return err
+		})
+	})
+	return stores, err
+}

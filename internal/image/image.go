@@ -93,6 +93,9 @@ type Create struct {
 	Region       string
 	Description  string
 	Tags         []string
+
+	Type    Type         // "": Custom. Others are the operator's: no request of a client sets it
+	Publish *Publication // what the image becomes once it is available; nil: it stays private
 }
 
 // IdempotencyKey makes the repetition of a request harmless: within IdempotencyTime the same key and body answer the
@@ -138,4 +141,9 @@ type Publication struct {
 	Slug string // see IsSlug
 	Kind string // KindDistribution or KindApplication
 	Type Type   // Base, or Snapshot where the operator asks for it
+
+	Name         string   // "": as it is
+	Distribution string   // "": as it is
+	Regions      []string // which it is to be in; those that it is in already need not be named
+	Replace      bool     // an image that has the slug is retired and loses it
 }

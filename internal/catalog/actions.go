@@ -1,0 +1,162 @@
+package catalog
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"slices"
+
+	"ingot/internal/image"
+)
+
+// Act does what was asked of one of the account's images and returns the action, which is in the account's lists from
+// then on. An image that is not available, a region that it has or that keeps its images in another store, and the
+// conversion of what is no backup are Invalid errors.
+func (c *Catalog) Act(ctx context.Context, account, id int64, act image.Act) (image.Action, error) {
+	var out image.Action
+	err := c.write(ctx, func(t *tx) error {
+		if _, err := lockAccount(ctx, t, account); err != nil {
+			return err
+		}
+		r, err := ownImage(ctx, t, account, id)
+		if err != nil {
+			return err
+		}
+		if r.removed {
+			return image.ErrNotFound
+		}
+		if r.Status != image.Available {
+			return invalid("The image's status is %s; this can be done with an image that is %s.", r.Status, image.Available)
+		}
+		region := act.Region
+		if act.Type == image.Transfer {
+			err = addRegion(ctx, t, &r, region)
+		} else {
+			region, err = r.Regions[0], convert(ctx, t, r)
+		}
+		if err != nil {
+			return err
+		}
+		out, err = addAction(ctx, t, account, image.Action{ImageID: id, Type: act.Type, Status: image.Completed, Region: region})
+		return err
+	})
+	return out, err
+}
+
+// addRegion puts an available image into one more region of a store that holds its content. The image's account is
+// locked, so the manifest stays.
+func addRegion(ctx context.Context, t *tx, r *record, region string) error {
+	store, err := regionStore(ctx, t, region)
+	if errors.Is(err, sql.ErrNoRows) {
+		return invalid("region is none of this service's regions.")
+	}
+	if err != nil {
+		return err
+	}
+	if slices.Contains(r.Regions, region) {
+		return invalid("The image is in region %s already.", region)
+	}
+	n, err := t.exec(ctx, `INSERT INTO image_region (image_id, region, store_id, manifest_id)
+		SELECT DISTINCT image_id, $3, store_id, manifest_id FROM image_region WHERE image_id = $1 AND store_id = $2`, r.ID, store, region)
+	if err != nil {
+		return err
+	}
+	if n == 0 {
+		return invalid("Region %s keeps its images in another store than the image's regions, and images are not copied between "+
+			"stores; create the image anew with that region, from its URL.", region)
+	}
+	r.Regions = append(slices.Clone(r.Regions), region)
+	slices.Sort(r.Regions)
+	_, err = t.exec(ctx, `UPDATE image SET regions = $1 WHERE id = $2`, toJSON(r.Regions), r.ID)
+	return err
+}
+
+func convert(ctx context.Context, t *tx, r record) error {
+	if r.Type != image.Backup {
+		return invalid("The image's type is %s; only a %s can be converted to a %s.", r.Type, image.Backup, image.Snapshot)
+	}
+	_, err := t.exec(ctx, `UPDATE image SET type = $1 WHERE id = $2`, image.Snapshot, r.ID)
+	return err
+}
+
+const actionColumns = `id, image_id, type, status, region, started_at, completed_at`
+
+func scanAction(scan func(...any) error) (image.Action, error) {
+	var a image.Action
+	var started, completed int64
+	err := scan(&a.ID, &a.ImageID, &a.Type, &a.Status, &a.Region, &started, &completed)
+	a.StartedAt = seconds(started)
+	if completed != 0 {
+		a.CompletedAt = seconds(completed)
+	}
+	return a, err
+}
+
+// addAction writes down an action that was done in this transaction, which has the account locked.
+func addAction(ctx context.Context, t *tx, account int64, a image.Action) (image.Action, error) {
+	return scanAction(t.row(ctx, `INSERT INTO action (account_id, number, image_id, type, status, region, started_at, completed_at)
+		VALUES ($1, (SELECT coalesce(max(number), 0) + 1 FROM action WHERE account_id = $1), $2, $3, $4, $5, {{now}}, {{now}})
+		RETURNING `+actionColumns, account, a.ImageID, a.Type, a.Status, a.Region).Scan)
+}
+
+// Action returns one of the account's actions, or image.ErrNotFound.
+func (c *Catalog) Action(ctx context.Context, account, id int64) (image.Action, error) {
+	var a image.Action
+	err := c.read(ctx, func(t *tx) (err error) {
+		a, err = scanAction(t.row(ctx, `SELECT `+actionColumns+` FROM action WHERE id = $1 AND account_id = $2`, id, account).Scan)
+		return err
+	})
+	return a, missing(err)
+}
+
+// Actions returns a page of what the account asked of its images, the latest first, and how many there are in all.
+func (c *Catalog) Actions(ctx context.Context, account int64, p image.Page) ([]image.Action, int64, error) {
+	var page []image.Action
+	var total int64
+	err := c.read(ctx, func(t *tx) error {
+		page = nil
+		err := t.row(ctx, `SELECT coalesce(max(number), 0) FROM action WHERE account_id = $1`, account).Scan(&total)
+		if err != nil {
+			return err
+		}
+		last := total - int64(p.Number-1)*int64(p.Size)
+		page, err = actions(ctx, t, `WHERE account_id = $1 AND number <= $2 AND number > $3 ORDER BY number DESC`,
+			account, last, last-int64(p.Size))
+		return err
+	})
+	return page, total, err
+}
+
+// ImageActions returns a page of what the account asked of an image that it sees, the latest first, and how many there
+// are in all.
+func (c *Catalog) ImageActions(ctx context.Context, account, id int64, p image.Page) ([]image.Action, int64, error) {
+	var page []image.Action
+	var total int64
+	err := c.read(ctx, func(t *tx) error {
+		page = nil
+		r, err := getImage(ctx, t, id)
+		if err != nil {
+			return err
+		}
+		if _, err := r.seenBy(account); err != nil {
+			return err
+		}
+		err = t.row(ctx, `SELECT count(*) FROM action WHERE image_id = $1 AND account_id = $2`, id, account).Scan(&total)
+		if err != nil {
+			return err
+		}
+		page, err = actions(ctx, t, `WHERE image_id = $1 AND account_id = $2 ORDER BY id DESC LIMIT $3 OFFSET $4`,
+			id, account, p.Size, int64(p.Number-1)*int64(p.Size))
+		return err
+	})
+	return page, total, missing(err)
+}
+
+func actions(ctx context.Context, t *tx, where string, args ...any) (page []image.Action, err error) {
+	err = t.each(ctx, `SELECT `+actionColumns+` FROM action `+where, args, func(rows *sql.Rows) error {
+		a, err := scanAction(rows.Scan)
+		page = append(page, a)
+		return err
+	})
+	return page, err
+}
