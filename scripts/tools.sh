@@ -5,12 +5,13 @@ set -euo pipefail
 
 declare -A package=(
   [qemu-img]=qemu-utils [qemu-io]=qemu-utils [pigz]=pigz [lbzip2]=lbzip2 [pbzip2]=pbzip2 [bzip2]=bzip2 [gzip]=gzip
-  [curl]=curl [mkfs.ext4]=e2fsprogs [gcc]=gcc
+  [curl]=curl [mkfs.ext4]=e2fsprogs [gcc]=gcc [mount]=mount
 )
 missing=()
 for tool in "${!package[@]}"; do
   PATH="$PATH:/sbin:/usr/sbin" command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
 done
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
 [ ${#missing[@]} -gt 0 ] || exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 
