@@ -17,8 +17,8 @@ import (
 // allowed is the table: what each package may import of ours, beside internal/refusal, which every package on an
 // import's path may. "*" is everything.
 var allowed = map[string][]string{
-	"gradient":                 {},
-	"gradient/*":               {"gradient"},
+	"gradient":                 {"gradient/*"}, // its own parts
+	"gradient/*":               {"gradient", "gradient/*"},
 	"internal/refusal":         {},
 	"internal/image":           {},
 	"internal/inflate":         {},
