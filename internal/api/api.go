@@ -22,6 +22,11 @@ type Catalog interface {
 	ImageWriter
 	Imports
 	Contents
+	Actions
+	Tags
+	Tagging
+	Accounts
+	Offers
 	Pinger
 }
 
