@@ -7,16 +7,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
-	"time"
+
+	"ingot/e2e/harness"
 )
 
 var executable string // built once by TestMain
@@ -28,91 +26,25 @@ func TestMain(m *testing.M) {
 			panic(err)
 		}
 		defer os.RemoveAll(dir)
-		executable = filepath.Join(dir, "ingot")
-		build := exec.Command("go", "build", "-o", executable, "ingot/cmd/ingot")
-		build.Env = append(os.Environ(), "CGO_ENABLED=0")
-		if out, err := build.CombinedOutput(); err != nil {
-			fmt.Fprintf(os.Stderr, "go build: %v\n%s", err, out)
+		if executable, err = harness.Build(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
 			return 1
 		}
 		return m.Run()
 	}())
 }
 
-// patience is how long a test waits for what should come; it asserts nothing about speed.
-const patience = 90 * time.Second
-
-// service is a running ingot serve.
+// service is a running ingot serve, and its API.
 type service struct {
-	t     *testing.T
-	data  string
-	url   string
-	token string
-	cmd   *exec.Cmd
-	log   *lockedBuffer
-	gone  chan struct{}
+	*harness.Service
+	t    *testing.T
+	data string
 }
 
 // start runs ingot serve on a data directory and waits until it is ready.
 func start(t *testing.T, data string, args ...string) *service {
 	t.Helper()
-	s := &service{t: t, data: data, log: &lockedBuffer{}, gone: make(chan struct{})}
-	address := freeAddress(t)
-	s.url = "http://" + address
-	s.cmd = exec.Command(executable, append([]string{"serve", "--data", data, "--listen", address}, args...)...)
-	s.cmd.Stderr = s.log
-	if err := s.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	go func() { s.cmd.Wait(); close(s.gone) }()
-	t.Cleanup(func() { s.kill() })
-	s.eventually("the service is ready", func() bool {
-		select {
-		case <-s.gone:
-			t.Fatalf("ingot serve ended:\n%s", s.log)
-		default:
-		}
-		resp, err := http.Get(s.url + "/readyz")
-		if err != nil {
-			return false
-		}
-		resp.Body.Close()
-		return resp.StatusCode == http.StatusOK
-	})
-	token, err := os.ReadFile(filepath.Join(data, "token"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.token = strings.TrimSpace(string(token))
-	return s
-}
-
-// kill is kill -9.
-func (s *service) kill() {
-	s.cmd.Process.Kill()
-	<-s.gone
-}
-
-// terminate asks for a graceful shutdown and returns the exit code.
-func (s *service) terminate() int {
-	s.t.Helper()
-	s.cmd.Process.Signal(syscall.SIGTERM)
-	select {
-	case <-s.gone:
-	case <-time.After(patience):
-		s.t.Fatalf("the service did not stop:\n%s", s.log)
-	}
-	return s.cmd.ProcessState.ExitCode()
-}
-
-func (s *service) eventually(what string, ok func() bool) {
-	s.t.Helper()
-	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		if ok() {
-			return
-		}
-	}
-	s.t.Fatalf("in vain: %s\n%s", what, s.log)
+	return &service{harness.Start(t, executable, data, args...), t, data}
 }
 
 type wireImage struct {
@@ -144,16 +76,16 @@ func (s *service) call(method, path string, body, into any) int {
 		}
 		send = bytes.NewReader(b)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, s.url+path, send)
+	req, err := http.NewRequestWithContext(ctx, method, s.URL+path, send)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
+	req.Header.Set("Authorization", "Bearer "+s.Token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		s.t.Fatalf("%s %s: %v\n%s", method, path, err, s.log)
+		s.t.Fatalf("%s %s: %v\n%s", method, path, err, s.Log)
 	}
 	defer resp.Body.Close()
 	answer, err := io.ReadAll(resp.Body)
@@ -195,7 +127,7 @@ func (s *service) progress(id int64) wireImport {
 // settled waits until an import has ended and returns the image.
 func (s *service) settled(id int64) (m wireImage) {
 	s.t.Helper()
-	s.eventually(fmt.Sprintf("image %d ends", id), func() bool {
+	s.Eventually(fmt.Sprintf("image %d ends", id), func() bool {
 		m = s.image(id)
 		return m.Status != "NEW" && m.Status != "pending"
 	})
@@ -205,11 +137,11 @@ func (s *service) settled(id int64) (m wireImage) {
 // content reads an image back as raw.
 func (s *service) content(id int64) []byte {
 	s.t.Helper()
-	req, err := http.NewRequest("GET", fmt.Sprintf("%s/v2/images/%d/file?format=raw", s.url, id), nil)
+	req, err := http.NewRequest("GET", fmt.Sprintf("%s/v2/images/%d/file?format=raw", s.URL, id), nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	req.Header.Set("Authorization", "Bearer "+s.token)
+	req.Header.Set("Authorization", "Bearer "+s.Token)
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		s.t.Fatal(err)
@@ -238,23 +170,13 @@ func ingot(t *testing.T, args ...string) string {
 // startFailing runs a command that must fail, and returns what it says.
 func startFailing(t *testing.T, args ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ctx, cancel := context.WithTimeout(context.Background(), harness.Patience)
 	defer cancel()
 	out, err := exec.CommandContext(ctx, executable, args...).CombinedOutput()
 	if err == nil {
 		t.Fatalf("ingot %s succeeded:\n%s", strings.Join(args, " "), out)
 	}
 	return string(out)
-}
-
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().String()
 }
 
 // bytesUnder adds up the files below a folder.
@@ -270,22 +192,4 @@ func bytesUnder(t *testing.T, dir string) (total int64) {
 		t.Fatal(err)
 	}
 	return total
-}
-
-// lockedBuffer is a log that a process writes while a test reads it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }

@@ -8,6 +8,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"ingot/e2e/harness"
 )
 
 func TestImportReadBackShareAndDelete(t *testing.T) {
@@ -17,7 +19,7 @@ func TestImportReadBackShareAndDelete(t *testing.T) {
 
 	first := s.create("one", o.URL+"/disk.raw.gz")
 	if m := s.settled(first); m.Status != "available" || m.MinDiskSize == nil || *m.MinDiskSize != 1 {
-		t.Fatalf("image: %+v\n%s", m, s.log)
+		t.Fatalf("image: %+v\n%s", m, s.Log)
 	}
 	if !bytes.Equal(s.content(first), disk) {
 		t.Fatal("the image read back differs from the disk imported")
@@ -39,7 +41,7 @@ func TestImportReadBackShareAndDelete(t *testing.T) {
 		t.Fatal("deleting one image spoiled another one of the same content")
 	}
 	s.delete(second)
-	s.eventually("the space of both is freed", func() bool { return bytesUnder(t, filepath.Join(s.data, "store")) == 0 })
+	s.Eventually("the space of both is freed", func() bool { return bytesUnder(t, filepath.Join(s.data, "store")) == 0 })
 }
 
 func (s *service) delete(id int64) {
@@ -61,9 +63,9 @@ func TestDeleteDuringTheImportFreesEverything(t *testing.T) {
 	o.rate.Store(8 << 20)
 	s := start(t, t.TempDir(), "--allow-source", o.allow())
 	id := s.create("one", o.URL+"/disk.raw")
-	s.eventually("the import has stored something", func() bool { return s.progress(id).BytesRead > 8<<20 })
+	s.Eventually("the import has stored something", func() bool { return s.progress(id).BytesRead > 8<<20 })
 	s.delete(id)
-	s.eventually("the store is empty", func() bool { return bytesUnder(t, filepath.Join(s.data, "store")) == 0 })
+	s.Eventually("the store is empty", func() bool { return bytesUnder(t, filepath.Join(s.data, "store")) == 0 })
 	if n := bytesUnder(t, filepath.Join(s.data, "scratch")); n != 0 {
 		t.Errorf("%d bytes left in scratch", n)
 	}
@@ -78,13 +80,13 @@ func TestAKilledServiceFinishesItsImports(t *testing.T) {
 		s := start(t, data, "--allow-source", o.allow())
 		id := s.create(fmt.Sprint("round ", round), o.URL+"/disk.raw.gz")
 		enough := int64(1+round*4) << 20
-		s.eventually("the import is under way", func() bool { return s.progress(id).BytesRead > enough })
-		s.kill()
+		s.Eventually("the import is under way", func() bool { return s.progress(id).BytesRead > enough })
+		s.Kill()
 
 		o.rate.Store(0)
 		s = start(t, data, "--allow-source", o.allow())
 		if m := s.settled(id); m.Status != "available" {
-			t.Fatalf("round %d: after kill -9 the import ended as %+v\n%s", round, m, s.log)
+			t.Fatalf("round %d: after kill -9 the import ended as %+v\n%s", round, m, s.Log)
 		}
 		if p := s.progress(id); p.Attempt != 1 {
 			t.Errorf("round %d: an interrupted import counts as attempt %d", round, p.Attempt)
@@ -96,8 +98,8 @@ func TestAKilledServiceFinishesItsImports(t *testing.T) {
 			t.Errorf("round %d: %d bytes left in scratch", round, n)
 		}
 		s.delete(id)
-		s.eventually("the store is empty", func() bool { return bytesUnder(t, filepath.Join(data, "store")) == 0 })
-		s.kill()
+		s.Eventually("the store is empty", func() bool { return bytesUnder(t, filepath.Join(data, "store")) == 0 })
+		s.Kill()
 	}
 }
 
@@ -108,14 +110,14 @@ func TestShutdownHandsBackAnImport(t *testing.T) {
 	data := t.TempDir()
 	s := start(t, data, "--allow-source", o.allow())
 	id := s.create("one", o.URL+"/disk.raw")
-	s.eventually("the import is under way", func() bool { return s.progress(id).BytesRead > 2<<20 })
-	if code := s.terminate(); code != 0 {
-		t.Fatalf("exit code %d\n%s", code, s.log)
+	s.Eventually("the import is under way", func() bool { return s.progress(id).BytesRead > 2<<20 })
+	if code := s.Terminate(); code != 0 {
+		t.Fatalf("exit code %d\n%s", code, s.Log)
 	}
 	o.rate.Store(0)
 	s = start(t, data, "--allow-source", o.allow())
 	if m := s.settled(id); m.Status != "available" || s.progress(id).Attempt != 1 {
-		t.Fatalf("after a restart: %+v, %+v\n%s", m, s.progress(id), s.log)
+		t.Fatalf("after a restart: %+v, %+v\n%s", m, s.progress(id), s.Log)
 	}
 }
 
@@ -145,7 +147,7 @@ func TestBadInputEndsWithAReason(t *testing.T) {
 	if id := s.create("after all that", o.URL+"/good.raw"); s.settled(id).Status != "available" {
 		t.Error("a good image fails after bad ones")
 	}
-	if strings.Contains(s.log.String(), s.token) {
+	if strings.Contains(s.Log.String(), s.Token) {
 		t.Error("the token is in the log")
 	}
 }
@@ -161,7 +163,7 @@ func TestTheFirstStartMakesAToken(t *testing.T) {
 	}
 	ingot(t, "account", "create", "--data", s.data, "team")
 	reader := strings.TrimSpace(ingot(t, "token", "create", "--data", s.data, "--account", "team", "--scope", "image:read"))
-	s.token = reader
+	s.Token = reader
 	if code := s.call("GET", "/v2/images", nil, nil); code != http.StatusOK {
 		t.Errorf("list with a token that may: %d", code)
 	}
@@ -174,7 +176,7 @@ func TestTheFirstStartMakesAToken(t *testing.T) {
 		t.Errorf("list with a revoked token: %d", code)
 	}
 	// A second service on the same directory is refused, at once and in words.
-	second := startFailing(t, "serve", "--data", s.data, "--listen", freeAddress(t))
+	second := startFailing(t, "serve", "--data", s.data, "--listen", harness.FreeAddress(t))
 	if !strings.Contains(second, "another service is running") {
 		t.Errorf("a second service says %q", second)
 	}
