@@ -14,6 +14,7 @@ CREATE TABLE object (
     import_id BIGINT,                    -- its writer; null: a sweep
     lease     TEXT NOT NULL DEFAULT '',  -- under which it is written
     until     BIGINT NOT NULL DEFAULT 0, -- written by a sweep: given up then; dead: not forgotten before
+    again     BIGINT NOT NULL DEFAULT 0, -- dead: not deleted before
     UNIQUE (store_id, name)
 );
 CREATE INDEX object_unsettled ON object (store_id, state, id) WHERE state <> 'live';
