@@ -154,6 +154,21 @@ func (s *service) content(id int64) []byte {
 	return b
 }
 
+// metrics returns what /metrics says, without a token.
+func (s *service) metrics() string {
+	s.t.Helper()
+	resp, err := http.Get(s.URL + "/metrics")
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusOK {
+		s.t.Fatalf("/metrics: %d %v", resp.StatusCode, err)
+	}
+	return string(b)
+}
+
 // ingot runs a command of the binary and returns its output.
 func ingot(t *testing.T, args ...string) string {
 	t.Helper()

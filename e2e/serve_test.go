@@ -133,7 +133,7 @@ func TestBadInputEndsWithAReason(t *testing.T) {
 		{"an error page", o.URL + "/page.html", "HTML"},
 		{"a truncated gzip", o.URL + "/cut.raw.gz", "We had a problem decompressing your file."},
 		{"another wrapper", o.URL + "/disk.raw.xz", "We don't support the compression format of your image."},
-		{"a missing file", o.URL + "/absent", "404"},
+		{"a missing file", strings.Replace(o.URL, "http://", "http://user:swordfish@", 1) + "/absent", "404"},
 		{"a forbidden address", "http://127.0.0.1:1/disk.raw", "--allow-source"},
 		{"a wrong checksum", o.URL + "/good.raw#sha256=" + strings.Repeat("0", 64), "sha256"},
 	} {
@@ -147,8 +147,16 @@ func TestBadInputEndsWithAReason(t *testing.T) {
 	if id := s.create("after all that", o.URL+"/good.raw"); s.settled(id).Status != "available" {
 		t.Error("a good image fails after bad ones")
 	}
-	if strings.Contains(s.Log.String(), s.Token) {
-		t.Error("the token is in the log")
+	metrics := s.metrics()
+	for _, want := range []string{`ingot_import_attempts_total{outcome="available"} 1`, `outcome="raw_`, "ingot_http_requests_total"} {
+		if !strings.Contains(metrics, want) {
+			t.Errorf("the metrics lack %s:\n%s", want, metrics)
+		}
+	}
+	for _, secret := range []string{s.Token, "swordfish"} {
+		if strings.Contains(s.Log.String(), secret) || strings.Contains(metrics, secret) {
+			t.Errorf("%q is in the log or the metrics", secret)
+		}
 	}
 }
 

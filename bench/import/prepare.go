@@ -25,9 +25,17 @@ var kinds = []struct{ name, file, format, wrapper, make string }{
 	{"vhdx", "disk.vhdx", "vhdx", "", "qemu-img convert -f raw -O vhdx $raw $out"},
 	{"raw.gz", "disk.raw.gz", "raw", "gunzip", "pigz -c $raw > $out"},
 	{"qcow2.gz", "disk.qcow2.gz", "qcow2", "gunzip", "pigz -c $dir/disk.qcow2 > $out"},
+	{"sparse-10G", "sparse10.qcow2", "qcow2", "", sparse + "10G"},
+	{"sparse-90G", "sparse90.qcow2", "qcow2", "", sparse + "90G"},
 	{"raw.bz2", "disk.raw.bz2", "raw", "bunzip2", "lbzip2 -c $raw > $out"},
 	{"qcow2.bz2", "disk.qcow2.bz2", "qcow2", "bunzip2", "lbzip2 -c $dir/disk.qcow2 > $out"},
 }
+
+// sparse makes a large disk with a megabyte of data at each of two hundred places; the size is appended.
+const sparse = `make() {
+  qemu-img create -q -f qcow2 $out $1
+  i=0; while [ $i -lt 200 ]; do echo "write -q -P $((i + 1)) $(( ${1%G} * 1073741824 / 200 * i )) 1M"; i=$((i + 1)); done | qemu-io -f qcow2 $out >/dev/null
+}; make `
 
 // makeDisk fills a file tree with the first so many bytes of a folder's files, and makes an ext4 file system of it
 // behind a partition table.

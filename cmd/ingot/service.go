@@ -33,7 +33,8 @@ type service struct {
 	stores  *stores
 	storeOf map[string]int64 // by region
 	runner  *queue.Runner    // nil without the role worker
-	api     *api.API         // nil without the role api
+	metrics *metrics
+	api     *api.API // nil without the role api
 	sweep   chan struct{}
 
 	listener net.Listener // nil without the role api
@@ -45,7 +46,7 @@ const shutdownGrace = 10 * time.Second
 // openService opens the data directory and listens; run then does the work. The order: the lock before anything that
 // another process could be using, and the listener last, so that who can connect is answered.
 func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *service, err error) {
-	s := &service{cmd: cmd, log: log, sweep: make(chan struct{}, 1)}
+	s := &service{cmd: cmd, log: log, metrics: newMetrics(), sweep: make(chan struct{}, 1)}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, s.close())
@@ -127,10 +128,10 @@ func (s *service) openWorker() error {
 	}
 	s.runner = &queue.Runner{
 		Jobs: s.catalog,
-		Work: &importer.Importer{
-			Source: client, Stores: s.regionStore, Catalog: s.catalog,
+		Work: measuredWork{&importer.Importer{
+			Source: client, Stores: s.regionStore, Catalog: measuredCatalog{s.catalog, s.metrics},
 			Scratch: scratch, MaxSize: int64(s.cmd.MaxImageSize), Log: s.log,
-		},
+		}, s.metrics},
 		Workers: s.cmd.Workers,
 		Log:     s.log,
 	}
@@ -188,7 +189,7 @@ func (s *service) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if s.runner != nil {
 		group.Go(func() error { s.runner.Run(ctx); return nil })
-		group.Go(func() error { return s.stores.sweepLoop(ctx, s.sweep, s.log) })
+		group.Go(func() error { s.sweepLoop(ctx); return nil })
 	}
 	if s.listener != nil {
 		s.log.Info("listening", "url", s.url())
@@ -210,7 +211,7 @@ func (s *service) url() string {
 }
 
 func (s *service) serveHTTP(ctx context.Context) error {
-	server := api.NewServer(s.api, s.log)
+	server := api.NewServer(s.metrics.handler(s.api), s.log)
 	ended := make(chan error, 1)
 	go func() {
 		if s.cmd.TLSCert != "" {

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"log/slog"
 	"path/filepath"
 	"strings"
 	"time"
@@ -75,23 +74,6 @@ func (s *stores) Open(ctx context.Context, c image.Content, format string) (api.
 // sweepEvery is how often a service sweeps when no deletion asks for it: what a killed worker left behind waits for
 // that.
 const sweepEvery = time.Minute
-
-// sweepLoop frees what is not needed any more, whenever it is asked to and from time to time, until ctx ends.
-func (s *stores) sweepLoop(ctx context.Context, asked <-chan struct{}, log *slog.Logger) error {
-	tick := time.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		if _, err := s.sweep(ctx); err != nil && ctx.Err() == nil {
-			log.Error("sweep", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		case <-asked:
-		}
-	}
-}
 
 // sweep sweeps every store and adds up what was freed. A store that fails does not keep the others from it.
 func (s *stores) sweep(ctx context.Context) (total store.SweepReport, err error) {
