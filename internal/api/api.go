@@ -22,6 +22,7 @@ type Catalog interface {
 	ImageWriter
 	Imports
 	Contents
+	Links
 	Actions
 	Tags
 	Tagging

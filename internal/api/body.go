@@ -135,6 +135,18 @@ func (f *form) optional(key string) *string {
 	return &s
 }
 
+// integer returns a whole number, absent where the key is absent or null.
+func (f *form) integer(key string, absent int64) int64 {
+	raw, ok := f.values[key]
+	if !ok || isNull(raw) {
+		return absent
+	}
+	if json.Unmarshal(raw, &absent) != nil {
+		f.wrong(key, "a whole number")
+	}
+	return absent
+}
+
 // cleared returns a string as optional does, but "" where the key is null: such a field can be taken back.
 func (f *form) cleared(key string) *string {
 	if isNull(f.values[key]) {

@@ -76,6 +76,9 @@ func (c *call) admit(op route) error {
 	if op.scope == "" {
 		return nil
 	}
+	if op.basic && c.hasLink() {
+		return c.followLink()
+	}
 	if err := c.authenticate(op.basic); err != nil {
 		return err
 	}

@@ -77,8 +77,10 @@ func (a *API) getFile(c *call) error {
 	return c.send(file, part)
 }
 
-func formatOf(r *http.Request) (string, error) {
-	format := query(r).Get("format")
+func formatOf(r *http.Request) (string, error) { return knownFormat(query(r).Get("format")) }
+
+// knownFormat returns the format, raw where none is named.
+func knownFormat(format string) (string, error) {
 	if format == "" {
 		return formatRaw, nil
 	}

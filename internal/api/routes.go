@@ -11,7 +11,7 @@ import (
 type route struct {
 	method, pattern string
 	scope           string // "": no token is asked for
-	basic           bool   // a token may also come as the password of HTTP Basic, for tools that know nothing else
+	basic           bool   // for tools that cannot send the token's header: it may be the password of HTTP Basic, or a signed link will do
 	handle          func(*call) error
 }
 
@@ -42,6 +42,7 @@ func (a *API) operations() []route {
 		{"POST", "/v2/images/{id}/account_transfer/decline", "image:create", false, a.declineOffer},
 		{"GET", "/v2/images/{id}/import", "image:read", false, a.getImport},
 		{"GET", "/v2/images/{id}/file", "image:read", true, a.getFile},
+		{"POST", "/v2/images/{id}/links", "image:read", false, a.createLink},
 		{"GET", "/healthz", "", false, a.healthz},
 		{"GET", "/readyz", "", false, a.readyz},
 	}

@@ -84,6 +84,9 @@ func remove(ctx context.Context, t *tx, r record) error {
 	if err := dropContent(ctx, t, r.ID); err != nil {
 		return err
 	}
+	if _, err := t.exec(ctx, `DELETE FROM link_key WHERE image_id = $1`, r.ID); err != nil {
+		return err
+	}
 	tags, err := r.tagIDs(ctx, t)
 	if err != nil {
 		return err

@@ -49,8 +49,8 @@ func (c *Catalog) Content(ctx context.Context, account, id int64) (image.Content
 		if _, err := r.seenBy(account); err != nil {
 			return err
 		}
-		if r.Digest == "" {
-			return invalid("The image has no content: its status is %s. It can be read when it is %s.", r.Status, image.Available)
+		if err := r.hasContent(); err != nil {
+			return err
 		}
 		out = image.Content{ImageID: id, Digest: r.Digest, GuestSize: r.GuestSize}
 		var manifest int64
@@ -63,4 +63,12 @@ func (c *Catalog) Content(ctx context.Context, account, id int64) (image.Content
 		return err
 	})
 	return out, missing(err)
+}
+
+// hasContent returns an Invalid error for an image that has none, yet or any more.
+func (r record) hasContent() error {
+	if r.Digest != "" {
+		return nil
+	}
+	return invalid("The image has no content: its status is %s. It can be read when it is %s.", r.Status, image.Available)
 }
