@@ -34,6 +34,9 @@ func newDesk(t testing.TB, c *Catalog) *storetest.Desk {
 	d.claims <- map[string]image.Claim{}
 	return &storetest.Desk{
 		Catalog: c.Index(id), Import: d.begin, Lose: d.lose, Publish: d.publish, Fail: d.fail, Delete: d.delete,
+		Later: func() {
+			c.do(t, `UPDATE object SET again = again - 7200000, until = until - 7200000 WHERE state = 'dead'`)
+		},
 		Lost: image.ErrLeaseLost,
 	}
 }

@@ -12,8 +12,9 @@ const (
 	condemnPacks = 8
 
 	// forgetAfter is how long, in milliseconds, an object that was never finished stays on the list: its writer may be
-	// hung, and finish it when it wakes.
+	// hung, and finish it when it wakes. Until then it is deleted again every so often.
 	forgetAfter = 24 * 60 * 60 * 1000
+	deleteAgain = 60 * 60 * 1000
 
 	// reserveFor is how long, in milliseconds, a sweep may take to write a pack.
 	reserveFor = 60 * 60 * 1000
@@ -91,11 +92,11 @@ func endPack(ctx context.Context, t *tx, id int64) error {
 	return nil
 }
 
-// Dead returns dead objects with an id above after.
+// Dead returns dead objects that are to be deleted now, with an id above after.
 func (x *ChunkIndex) Dead(ctx context.Context, after int64, limit int) (dead []store.DeadObject, err error) {
 	err = x.c.read(ctx, func(t *tx) error {
 		dead = nil
-		return t.each(ctx, `SELECT id, name, size FROM object WHERE store_id = $1 AND state = 'dead' AND id > $2
+		return t.each(ctx, `SELECT id, name, size FROM object WHERE store_id = $1 AND state = 'dead' AND again <= {{now}} AND id > $2
 			ORDER BY id LIMIT $3`, []any{x.store, after, limit}, func(rows *sql.Rows) error {
 			var o store.DeadObject
 			err := rows.Scan(&o.ID, &o.Name, &o.Size)
@@ -111,12 +112,17 @@ func (x *ChunkIndex) Forget(ctx context.Context, ids []int64) error {
 	if len(ids) == 0 {
 		return nil
 	}
-	args := make([]any, len(ids))
-	for i, id := range ids {
-		args[i] = id
+	args := make([]any, 0, 1+len(ids))
+	for _, id := range ids {
+		args = append(args, id)
 	}
 	return x.c.write(ctx, func(t *tx) error {
 		_, err := t.exec(ctx, `DELETE FROM object WHERE state = 'dead' AND until <= {{now}} AND id IN (`+list(1, len(ids))+`)`, args...)
+		if err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `UPDATE object SET again = {{now}} + `+list(1+len(ids), 1)+` WHERE state = 'dead' AND id IN (`+list(1, len(ids))+`)`,
+			append(args, int64(deleteAgain))...)
 		return err
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 )
 
 // compactBatch is how many sparse packs are looked at together: their manifests are read once for all.
@@ -63,6 +64,9 @@ func (s *Store) compact(ctx context.Context, report *SweepReport) error {
 // compactSome returns how many of the packs need not be looked at again.
 func (s *Store) compactSome(ctx context.Context, packs []SparsePack, report *SweepReport) (int, error) {
 	live, err := s.live(ctx, packs)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil // an image was deleted since Sparse: the next sweep sees it; a manifest that is lost is Check's to tell
+	}
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"slices"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -109,14 +110,20 @@ func (f *fetch) read(ctx context.Context, wants []want) error {
 	if err != nil {
 		return err
 	}
-	for i := range wants {
-		w := &wants[i]
-		at := w.place.Offset - first.Offset
-		if err := f.expand(w, b[at:at+int64(w.place.Stored)]); err != nil {
-			return &DamageError{Object: w.place.Pack, Reason: "chunk " + w.digest.String(), Cause: err}
-		}
+	g := errgroup.Group{}
+	for part := range slices.Chunk(wants, (len(wants)+f.store.workers-1)/f.store.workers) {
+		g.Go(func() error {
+			for i := range part {
+				w := &part[i]
+				at := w.place.Offset - first.Offset
+				if err := f.expand(w, b[at:at+int64(w.place.Stored)]); err != nil {
+					return &DamageError{Object: w.place.Pack, Reason: "chunk " + w.digest.String(), Cause: err}
+				}
+			}
+			return nil
+		})
 	}
-	return nil
+	return g.Wait()
 }
 
 func (f *fetch) expand(w *want, stored []byte) error {

@@ -3,12 +3,14 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"path/filepath"
 	"sort"
+	"strings"
 	"testing"
 	"time"
 
@@ -23,11 +25,12 @@ const region = "nyc3"
 // house is a store with all that belongs to it: a catalogue and a folder.
 type house struct {
 	*store.Store
-	t       testing.TB
-	catalog *catalog.Catalog
-	objects store.Objects
-	account int64
-	id      int64
+	t        testing.TB
+	database string
+	catalog  *catalog.Catalog
+	objects  store.Objects
+	account  int64
+	id       int64
 }
 
 // newHouse returns an empty store. wrap, if not nil, stands between the store and its folder.
@@ -44,7 +47,7 @@ func openHouse(t testing.TB, database, folder string, wrap func(store.Objects) s
 	ids := must(cat.SetRegions(t.Context(), map[string]string{region: "file:store"}))(t)
 	files := must(local.Open(folder))(t)
 	t.Cleanup(func() { files.Close() })
-	h := &house{t: t, catalog: cat, objects: files, id: ids[region]}
+	h := &house{t: t, database: database, catalog: cat, objects: files, id: ids[region]}
 	if wrap != nil {
 		h.objects = wrap(files)
 	}
@@ -148,6 +151,16 @@ func (d *hexDigest) Scan(state fmt.ScanState, _ rune) error {
 		return errors.New("not a digest")
 	}
 	return nil
+}
+
+// later makes two hours pass for what is dead.
+func (h *house) later() {
+	h.t.Helper()
+	db := must(sql.Open("sqlite", strings.TrimPrefix(h.database, "sqlite:")))(h.t)
+	defer db.Close()
+	if _, err := db.Exec(`PRAGMA busy_timeout = 10000; UPDATE object SET again = again - 7200000 WHERE state = 'dead'`); err != nil {
+		h.t.Fatal(err)
+	}
 }
 
 // names returns the names of all objects.

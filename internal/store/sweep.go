@@ -25,11 +25,11 @@ type SweepIndex interface {
 	// them. It returns how many; 0 when there is nothing left.
 	Condemn(ctx context.Context) (int, error)
 
-	// Dead returns dead objects with an ID above after, in order of ID.
+	// Dead returns dead objects that are to be deleted now, with an ID above after, in order of ID.
 	Dead(ctx context.Context, after int64, limit int) ([]DeadObject, error)
 
-	// Forget removes dead objects that have been deleted. One whose writer may still be at work is kept a while, to
-	// be deleted again: the writer might finish it after the first deletion.
+	// Forget removes dead objects that have been deleted. One whose writer may still be at work is kept for a day, to
+	// be deleted again from time to time: the writer might finish it after the first deletion.
 	Forget(ctx context.Context, ids []int64) error
 }
 

@@ -39,10 +39,7 @@ func Open(root string) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{root: root, files: newFileCache(openFiles), named: !hasTmpfile(root)}
-	if err := s.removeStale(); err != nil {
-		return nil, err
-	}
-	return s, nil
+	return s, s.removeStale()
 }
 
 // Close closes the files kept open for reading. Reads under way end first.

@@ -117,6 +117,10 @@ func TestKilledWriters(t *testing.T) {
 			t.Fatal("the killed writers left nothing: the test shows nothing")
 		}
 		next := open(t, root)
+		next.named = named != ""
+		if err := next.removeStale(); err != nil {
+			t.Fatal(err)
+		}
 		for o, err := range next.List(t.Context(), "") {
 			if err != nil || o.Size != 1<<20 {
 				t.Errorf("an object that is not whole: %+v, %v", o, err)

@@ -138,8 +138,12 @@ func createLocked(dir string) (*os.File, error) {
 	}
 }
 
-// removeStale removes the temporary files whose writers are gone: those whose lock is free.
+// removeStale removes the temporary files whose writers are gone: those whose lock is free. There are none where files
+// need no names.
 func (s *Store) removeStale() error {
+	if !s.named {
+		return nil
+	}
 	return filepath.WalkDir(s.root, func(path string, d fs.DirEntry, err error) error {
 		if errors.Is(err, fs.ErrNotExist) || err == nil && !isTemporary(d.Name()) {
 			return nil

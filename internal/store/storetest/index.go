@@ -21,7 +21,8 @@ type Desk struct {
 	Publish func(store.Owner, store.Written) (image int64, err error)
 	Fail    func(store.Owner)
 	Delete  func(image int64)
-	Lost    error // what a call under a lost lease returns
+	Later   func() // makes two hours pass
+	Lost    error  // what a call under a lost lease returns
 }
 
 // Index checks that a chunk index keeps the promises of store.Catalog. open returns an empty one each time.
@@ -243,7 +244,9 @@ func failedImport(t *testing.T, d *Desk) {
 		t.Fatal(err)
 	}
 	// Its writer may be hung and finish it later: it must be deleted again.
-	wantNames(t, "dead after Forget", d.sweep(t), "packs/unfinished")
+	wantNames(t, "to be deleted after Forget", d.sweep(t))
+	d.Later()
+	wantNames(t, "to be deleted two hours later", d.sweep(t), "packs/unfinished")
 	if known, err := d.Registered(t.Context(), []string{name, "packs/unfinished"}); err != nil || known[0] || !known[1] {
 		t.Errorf("Registered = %v, %v", known, err)
 	}
