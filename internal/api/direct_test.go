@@ -37,6 +37,8 @@ func (s *service) direct(t *testing.T, line string) {
 		err = s.catalog.RevokeToken(t.Context(), s.accounts[words[2]], s.ids[words[1]])
 	case "create": // ACCOUNT COUNT: so many images, named 1 and so on
 		s.create(t, words[1], number(t, words[2]))
+	case "register": // ACCOUNT TYPE ID: the operator registers an image of a type, which gets the id and is imported
+		s.register(t, words[1], image.Type(words[2]), words[3])
 	case "woken": // COUNT: so often the queue was woken
 		if int64(s.woken) != number(t, words[1]) {
 			err = fmt.Errorf("it was woken %d times", s.woken)
@@ -89,6 +91,16 @@ func (s *service) publish(t testing.TB, id string, guest, data int64) {
 	if err := s.catalog.Publish(t.Context(), s.claims[id], p, w); err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (s *service) register(t testing.TB, account string, of image.Type, id string) {
+	t.Helper()
+	in := image.Create{Name: string(of), URL: "https://example.com/disk", Region: "nyc3", Distribution: "Debian", Type: of}
+	m, err := s.catalog.CreateImage(t.Context(), s.accounts[account], in, image.IdempotencyKey{})
+	if err != nil || m.ID != number(t, id) {
+		t.Fatalf("the image is %d: %v", m.ID, err)
+	}
+	s.publish(t, id, 1<<30, 1000)
 }
 
 func (s *service) create(t testing.TB, account string, count int64) {

@@ -6,9 +6,11 @@ import (
 	"crypto/sha256"
 	"io"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,6 +33,9 @@ func TestWire(t *testing.T) {
 			s := newService(t, nil)
 			w := &wire{addr: s.server.Listener.Addr().String(), tokens: s.tokens}
 			w.vars = map[string]string{"$origin": s.server.URL, "$digest": s.digest.String()}
+			for name, id := range s.accounts {
+				w.vars["$"+name] = s.uuid(t, id)
+			}
 			for _, step := range readScript(t, path) {
 				ok := t.Run(step.name, func(t *testing.T) {
 					w.t = t
@@ -116,13 +121,15 @@ func (s *service) populate(t testing.TB) {
 	for _, r := range image.DefaultRegions() {
 		stores[r.Slug] = "file:/nowhere"
 	}
+	stores["syd1"] = "file:/elsewhere"
 	ids, err := s.catalog.SetRegions(t.Context(), stores)
 	if err != nil {
 		t.Fatal(err)
 	}
 	s.storeID = ids["nyc3"]
-	for _, name := range []string{"alice", "bob"} {
-		a, err := s.catalog.CreateAccount(t.Context(), image.Account{Name: name, Email: name + "@example.com"})
+	emails := map[string]string{"alice": "alice@example.com", "bob": "bob@example.com", "twin": "Alice@example.com"}
+	for _, name := range slices.Sorted(maps.Keys(emails)) {
+		a, err := s.catalog.CreateAccount(t.Context(), image.Account{Name: name, Email: emails[name]})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,6 +143,15 @@ func (s *service) populate(t testing.TB) {
 	s.token(t, "writer", alice, time.Time{}, "image:delete", "image:update")
 	s.token(t, "expired", alice, time.Now().Add(-time.Minute), image.ScopeAll)
 	s.token(t, "with spaces", alice, time.Time{}, image.ScopeAll)
+}
+
+func (s *service) uuid(t testing.TB, account int64) string {
+	t.Helper()
+	a, err := s.catalog.Account(t.Context(), account)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return a.UUID
 }
 
 func (s *service) token(t testing.TB, name string, account int64, expires time.Time, scopes ...string) {
