@@ -23,6 +23,10 @@ type Options struct {
 	// Readers is how many reads may run at once; 0 means 8.
 	Readers int
 
+	// Cache is how many bytes of what was read lately may be kept in memory; 0 means 64 MiB, less than 0 none. Nothing is
+	// kept on PostgreSQL.
+	Cache int
+
 	Log *slog.Logger // nil: nothing is logged
 }
 
@@ -32,6 +36,8 @@ type Catalog struct {
 	log     *slog.Logger
 	writer  *sql.DB
 	readers *sql.DB // the same as writer on PostgreSQL
+	cache   *cache  // nil: nothing is kept
+	watch   *watch  // there if cache is
 }
 
 // Open opens the database named by url, sqlite:FILE or postgres://…, creates what is missing and brings its schema up
@@ -48,6 +54,12 @@ func Open(ctx context.Context, url string, opt Options) (*Catalog, error) {
 		return nil, err
 	}
 	c.log = opt.Log
+	if opt.Cache == 0 {
+		opt.Cache = defaultCache
+	}
+	if opt.Cache > 0 && !c.d.shared {
+		c.cache, c.watch = newCache(opt.Cache), newWatch()
+	}
 	if err := c.start(ctx, opt); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}

@@ -40,6 +40,9 @@ func (c *Catalog) UpdateImage(ctx context.Context, account, id int64, u image.Up
 		if r.removed {
 			return image.ErrNotFound
 		}
+		if !r.Public {
+			t.only(scope(account))
+		}
 		if u.Name != nil {
 			r.Name = *u.Name
 		}
@@ -71,6 +74,9 @@ func (c *Catalog) DeleteImage(ctx context.Context, account, id int64) error {
 		}
 		if r.removed {
 			return image.ErrAlreadyDeleted
+		}
+		if !r.Public {
+			t.only(scope(account))
 		}
 		return remove(ctx, t, r)
 	})

@@ -32,7 +32,7 @@ func (c *Catalog) Index(storeID int64) *ChunkIndex { return &ChunkIndex{c: c, st
 
 // Begin registers an object that the owner is about to write.
 func (x *ChunkIndex) Begin(ctx context.Context, o store.Owner, kind store.Kind, name string) error {
-	return x.c.write(ctx, func(t *tx) error {
+	return x.c.writeAside(ctx, func(t *tx) error {
 		if err := holdLease(ctx, t, o.Import, o.Lease); err != nil {
 			return err
 		}
@@ -81,7 +81,7 @@ func (x *ChunkIndex) look(ctx context.Context, o store.Owner, digests []store.Di
 // pin pins packs for the owner, all of them or, if one is no longer live, none.
 func (x *ChunkIndex) pin(ctx context.Context, o store.Owner, packs []int64) (pinned bool, err error) {
 	slices.Sort(packs)
-	err = x.c.write(ctx, func(t *tx) error {
+	err = x.c.writeAside(ctx, func(t *tx) error {
 		if err := holdLease(ctx, t, o.Import, o.Lease); err != nil {
 			return err
 		}
@@ -105,7 +105,7 @@ func (x *ChunkIndex) Locate(ctx context.Context, digests []store.Digest) (found 
 
 // Add makes the chunks of a durable pack known.
 func (x *ChunkIndex) Add(ctx context.Context, o store.Owner, pack string, size int64, entries []store.Entry) (valid []store.Location, err error) {
-	err = x.c.write(ctx, func(t *tx) error {
+	err = x.c.writeAside(ctx, func(t *tx) error {
 		if err := holdLease(ctx, t, o.Import, o.Lease); err != nil {
 			return err
 		}

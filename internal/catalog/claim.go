@@ -102,6 +102,7 @@ func (c *Catalog) claimOf(ctx context.Context, account int64, worker string, lea
 	var out *image.Claim
 	err := c.write(ctx, func(t *tx) error {
 		out = nil
+		t.only(scope(account))
 		h, err := lockAccount(ctx, t, account)
 		if err != nil || h.max.Imports > 0 && h.running >= h.max.Imports {
 			return err
@@ -149,7 +150,7 @@ func (c *Catalog) Report(ctx context.Context, claim image.Claim, p image.Progres
 
 // fenced runs an UPDATE that changes a row only under a valid lease.
 func (c *Catalog) fenced(ctx context.Context, update string, args ...any) error {
-	return c.write(ctx, func(t *tx) error {
+	return c.writeAside(ctx, func(t *tx) error {
 		n, err := t.exec(ctx, update, args...)
 		if err == nil && n == 0 {
 			return image.ErrLeaseLost

@@ -17,6 +17,7 @@ import (
 func (c *Catalog) CreateImage(ctx context.Context, account int64, in image.Create, key image.IdempotencyKey) (image.Image, error) {
 	var out image.Image
 	err := c.write(ctx, func(t *tx) error {
+		t.only(scope(account))
 		h, err := lockAccount(ctx, t, account)
 		if err != nil {
 			return err

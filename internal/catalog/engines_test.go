@@ -40,6 +40,7 @@ func suite(t *testing.T, open func(*testing.T) *Catalog) {
 		{"offers that are refused", testOffersRefused},
 		{"counters", testCounters},
 		{"lists", testLists},
+		{"reads see writes", testReadsSeeWrites},
 		{"parallel creates", testParallelCreates},
 		{"parallel claims", testParallelClaims},
 		{"parallel ends", testParallelEnds},

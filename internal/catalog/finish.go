@@ -15,6 +15,7 @@ import (
 // no state goes backwards before the eyes of a client; its progress says that it is queued.
 func (c *Catalog) Release(ctx context.Context, claim image.Claim) error {
 	return c.finish(ctx, claim, "queued", func(t *tx) error {
+		t.only(scope(claim.AccountID))
 		_, err := t.exec(ctx, `UPDATE import SET state = 'queued', progress = '{}', not_before = 0, updated_at = {{now}}
 			WHERE image_id = $1`, claim.ImageID)
 		if err != nil {
@@ -29,6 +30,7 @@ func (c *Catalog) Release(ctx context.Context, claim image.Claim) error {
 func (c *Catalog) Retry(ctx context.Context, claim image.Claim, at time.Time, r *refusal.Error) error {
 	delay := min(max(time.Until(at), 0), maxDelay)
 	return c.finish(ctx, claim, "queued", func(t *tx) error {
+		t.only(scope(claim.AccountID))
 		_, err := t.exec(ctx, `UPDATE import SET state = 'queued', progress = '{}', attempts = attempts + 1,
 				not_before = {{now}} + $2, error_code = $3, error_message = $4, updated_at = {{now}}
 			WHERE image_id = $1`, claim.ImageID, delay.Milliseconds(), r.Code, r.Message)
@@ -43,6 +45,7 @@ func (c *Catalog) Retry(ctx context.Context, claim image.Claim, at time.Time, r 
 // quota is given back, and what the import pinned is free.
 func (c *Catalog) Fail(ctx context.Context, claim image.Claim, code, message string) error {
 	return c.finish(ctx, claim, "failed", func(t *tx) error {
+		t.only(scope(claim.AccountID))
 		r, err := getImage(ctx, t, claim.ImageID)
 		if err != nil {
 			return err

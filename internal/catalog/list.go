@@ -11,8 +11,14 @@ import (
 
 // ListImages returns a page of the images that the account sees and the filter selects, and how many there are on all
 // pages. Public images come first, then the account's own, by id within each. Filter.Private selects those of the
-// account that are not public.
+// account that are not public. Callers share what is returned and must not change it.
 func (c *Catalog) ListImages(ctx context.Context, account int64, f image.Filter, p image.Page) ([]image.Image, int64, error) {
+	list, err := remembered(ctx, c, func(k *cache) *recent[pageKey, pageOfImages] { return k.pages }, scope(account),
+		pageKey{account, f, p}, func() (pageOfImages, error) { return c.readPage(ctx, account, f, p) })
+	return list.images, list.total, err
+}
+
+func (c *Catalog) readPage(ctx context.Context, account int64, f image.Filter, p image.Page) (pageOfImages, error) {
 	var rows []record
 	var total int64
 	err := c.read(ctx, func(t *tx) error {
@@ -29,7 +35,7 @@ func (c *Catalog) ListImages(ctx context.Context, account int64, f image.Filter,
 			images = append(images, seen)
 		}
 	}
-	return images, total, err
+	return pageOfImages{images, total}, err
 }
 
 // pageOf returns a page of what stands on several shelves, one behind the other, and how much stands on all of them.

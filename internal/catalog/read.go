@@ -7,8 +7,13 @@ import (
 )
 
 // Image returns one image as the account sees it: its own, a failed import included, and public ones. All others are
-// image.ErrNotFound.
+// image.ErrNotFound. Callers share what is returned and must not change it.
 func (c *Catalog) Image(ctx context.Context, account, id int64) (image.Image, error) {
+	return remembered(ctx, c, func(k *cache) *recent[imageKey, image.Image] { return k.images }, scope(account),
+		imageKey{account, id}, func() (image.Image, error) { return c.readImage(ctx, account, id) })
+}
+
+func (c *Catalog) readImage(ctx context.Context, account, id int64) (image.Image, error) {
 	var out image.Image
 	err := c.read(ctx, func(t *tx) error {
 		r, err := getImage(ctx, t, id)
@@ -21,11 +26,17 @@ func (c *Catalog) Image(ctx context.Context, account, id int64) (image.Image, er
 	return out, missing(err)
 }
 
-// ImageBySlug returns the public image of that slug as everybody sees it, or image.ErrNotFound.
+// ImageBySlug returns the public image of that slug as everybody sees it, or image.ErrNotFound. Callers share what is
+// returned and must not change it.
 func (c *Catalog) ImageBySlug(ctx context.Context, slug string) (image.Image, error) {
 	if !image.IsSlug(slug) {
 		return image.Image{}, image.ErrNotFound
 	}
+	return remembered(ctx, c, func(k *cache) *recent[string, image.Image] { return k.slugs }, public, slug,
+		func() (image.Image, error) { return c.readSlug(ctx, slug) })
+}
+
+func (c *Catalog) readSlug(ctx context.Context, slug string) (image.Image, error) {
 	var out image.Image
 	err := c.read(ctx, func(t *tx) error {
 		r, err := scanImage(t.row(ctx, `SELECT `+imageColumns+` FROM image i WHERE i.slug = $1`, slug).Scan)

@@ -33,7 +33,7 @@ func (x *ChunkIndex) Condemn(ctx context.Context) (int, error) {
 // condemnAbandoned ends objects whose writer is gone. A lease that is not the import's now never is again, so their
 // writer can settle none of them later; and one that was settled meanwhile is not in state writing.
 func (x *ChunkIndex) condemnAbandoned(ctx context.Context) (n int, err error) {
-	err = x.c.write(ctx, func(t *tx) error {
+	err = x.c.writeAside(ctx, func(t *tx) error {
 		count, err := t.exec(ctx, `UPDATE object SET state = 'dead', until = {{now}} + $2 WHERE state = 'writing' AND id IN (
 			SELECT o.id FROM object o WHERE o.store_id = $1 AND o.state = 'writing' AND (
 				o.import_id IS NULL AND o.until < {{now}} OR
@@ -47,7 +47,7 @@ func (x *ChunkIndex) condemnAbandoned(ctx context.Context) (n int, err error) {
 
 // condemnUnused ends packs that something has let go of and nothing holds, and forgets their chunks.
 func (x *ChunkIndex) condemnUnused(ctx context.Context) (n int, err error) {
-	err = x.c.write(ctx, func(t *tx) error {
+	err = x.c.writeAside(ctx, func(t *tx) error {
 		n = 0
 		ids, err := ids(ctx, t, `SELECT DISTINCT o.id FROM loose l JOIN object o ON o.id = l.object_id
 			WHERE l.store_id = $1 AND o.state = 'live' AND NOT EXISTS (SELECT 1 FROM pin p WHERE p.object_id = o.id)
@@ -116,7 +116,7 @@ func (x *ChunkIndex) Forget(ctx context.Context, ids []int64) error {
 	for _, id := range ids {
 		args = append(args, id)
 	}
-	return x.c.write(ctx, func(t *tx) error {
+	return x.c.writeAside(ctx, func(t *tx) error {
 		_, err := t.exec(ctx, `DELETE FROM object WHERE state = 'dead' AND until <= {{now}} AND id IN (`+list(1, len(ids))+`)`, args...)
 		if err != nil {
 			return err

@@ -17,7 +17,7 @@ const maxManifests = 256
 func (x *ChunkIndex) Sparse(ctx context.Context, limit int) (packs []store.SparsePack, err error) {
 	// What one manifest uses half of is worth its room. One statement decides and deletes, so that a row that comes
 	// meanwhile stays.
-	err = x.c.write(ctx, func(t *tx) error {
+	err = x.c.writeAside(ctx, func(t *tx) error {
 		_, err := t.exec(ctx, `DELETE FROM loose WHERE store_id = $1 AND (EXISTS (SELECT 1 FROM manifest_pack r
 			JOIN object o ON o.id = r.object_id WHERE r.object_id = loose.object_id AND r.bytes * 2 >= o.size)
 			OR (SELECT count(*) FROM manifest_pack r WHERE r.object_id = loose.object_id) > $2)`, x.store, maxManifests)
@@ -83,7 +83,7 @@ func chunksOf(ctx context.Context, t *tx, id int64, name string) (entries []stor
 
 // Keep says that a pack is worth its room, unless a manifest has let go of it since it was described.
 func (x *ChunkIndex) Keep(ctx context.Context, pack store.SparsePack) error {
-	return x.c.write(ctx, func(t *tx) error {
+	return x.c.writeAside(ctx, func(t *tx) error {
 		id, same, err := x.lockSame(ctx, t, pack)
 		if err != nil || !same {
 			return err
@@ -112,7 +112,7 @@ func (x *ChunkIndex) lockSame(ctx context.Context, t *tx, pack store.SparsePack)
 
 // Reserve registers a pack that a sweep is about to write.
 func (x *ChunkIndex) Reserve(ctx context.Context, name string) error {
-	return x.c.write(ctx, func(t *tx) error {
+	return x.c.writeAside(ctx, func(t *tx) error {
 		_, err := t.exec(ctx, `INSERT INTO object (store_id, name, kind, state, until) VALUES ($1, $2, $3, 'writing', {{now}} + $4)`,
 			x.store, name, string(store.KindPack), int64(reserveFor))
 		return err
@@ -121,7 +121,7 @@ func (x *ChunkIndex) Reserve(ctx context.Context, name string) error {
 
 // Replace makes a durable pack known in place of others.
 func (x *ChunkIndex) Replace(ctx context.Context, pack string, size int64, entries []store.Entry, old []store.SparsePack) (done bool, err error) {
-	err = x.c.write(ctx, func(t *tx) error {
+	err = x.c.writeAside(ctx, func(t *tx) error {
 		if err := lockManifests(ctx, t, old); err != nil {
 			return err
 		}

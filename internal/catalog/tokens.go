@@ -3,6 +3,7 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"time"
 
 	"ingot/internal/image"
 )
@@ -29,6 +30,7 @@ func (c *Catalog) CreateToken(ctx context.Context, in image.Token, hash [32]byte
 	expires := sql.NullInt64{Int64: in.ExpiresAt.UnixMilli(), Valid: !in.ExpiresAt.IsZero()}
 	var out image.Token
 	err := c.write(ctx, func(t *tx) error {
+		t.only(tokens)
 		if _, err := lockAccount(ctx, t, in.AccountID); err != nil {
 			return err
 		}
@@ -61,6 +63,7 @@ func (c *Catalog) Tokens(ctx context.Context, account int64) ([]image.Token, err
 // RevokeToken ends a token at once. It is no error that it was revoked before.
 func (c *Catalog) RevokeToken(ctx context.Context, account, id int64) error {
 	return c.write(ctx, func(t *tx) error {
+		t.only(tokens)
 		n, err := t.exec(ctx, `UPDATE token SET revoked_at = coalesce(revoked_at, {{now}})
 			WHERE id = $1 AND account_id = $2`, id, account)
 		if err == nil && n == 0 {
@@ -71,8 +74,17 @@ func (c *Catalog) RevokeToken(ctx context.Context, account, id int64) error {
 }
 
 // Authenticate returns the token whose secret has this SHA-256, or image.ErrNotFound if it is unknown, revoked or
-// expired.
+// expired. Callers share what is returned and must not change it.
 func (c *Catalog) Authenticate(ctx context.Context, hash [32]byte) (image.Token, error) {
+	tok, err := remembered(ctx, c, func(k *cache) *recent[[32]byte, image.Token] { return k.tokens }, tokens, hash,
+		func() (image.Token, error) { return c.readToken(ctx, hash) })
+	if err == nil && !tok.ExpiresAt.IsZero() && !time.Now().Before(tok.ExpiresAt) && c.cache != nil {
+		return image.Token{}, image.ErrNotFound // since it was kept; the clock is the database's too
+	}
+	return tok, err
+}
+
+func (c *Catalog) readToken(ctx context.Context, hash [32]byte) (image.Token, error) {
 	var tok image.Token
 	err := c.read(ctx, func(t *tx) error {
 		var err error

@@ -13,6 +13,26 @@ import (
 type tx struct {
 	sql *sql.Tx
 	d   *dialect
+
+	narrow bool  // only was called
+	whose  scope // by it
+}
+
+// only says that the transaction changes what one account sees, or nobody, and nothing that others may see. Without it
+// everybody's kept view is forgotten, which is always right; so it is after two calls that differ.
+func (t *tx) only(s scope) {
+	if t.narrow && t.whose != s {
+		s = everybody
+	}
+	t.narrow, t.whose = true, s
+}
+
+// scope is whose view the transaction changes.
+func (t *tx) scope() scope {
+	if !t.narrow {
+		return everybody
+	}
+	return t.whose
 }
 
 // exec runs a statement and returns how many rows it changed.
@@ -63,7 +83,11 @@ func (c *Catalog) read(ctx context.Context, fn func(*tx) error) error {
 func (c *Catalog) write(ctx context.Context, fn func(*tx) error) error {
 	var err error
 	for n := range c.d.tries {
-		err = c.attempt(ctx, c.writer, nil, fn)
+		if c.cache != nil {
+			err = c.writeWatched(ctx, fn)
+		} else {
+			err = c.attempt(ctx, c.writer, nil, fn)
+		}
 		if err == nil || !c.d.conflict(err) {
 			return err
 		}
@@ -74,6 +98,14 @@ func (c *Catalog) write(ctx context.Context, fn func(*tx) error) error {
 		}
 	}
 	return &image.Error{Kind: image.Busy, Message: "The service is busy; try again shortly.", Cause: err}
+}
+
+// writeAside is write for what requests never read from what is kept: leases, progress, the chunk index.
+func (c *Catalog) writeAside(ctx context.Context, fn func(*tx) error) error {
+	return c.write(ctx, func(t *tx) error {
+		t.only(nobody)
+		return fn(t)
+	})
 }
 
 func (c *Catalog) attempt(ctx context.Context, db *sql.DB, opt *sql.TxOptions, fn func(*tx) error) error {
