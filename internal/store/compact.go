@@ -174,7 +174,11 @@ func (s *Store) rewrite(ctx context.Context, r rewriting, report *SweepReport) (
 		return 0, err
 	}
 	for _, e := range r.chunks {
-		if err := s.copyChunk(ctx, p, e); err != nil {
+		err := s.copyChunk(ctx, p, e)
+		if errors.Is(err, fs.ErrNotExist) {
+			return 0, p.object.Abort() // another sweep was quicker; a pack that is lost is Check's to tell
+		}
+		if err != nil {
 			return 0, errors.Join(err, p.object.Abort())
 		}
 	}
