@@ -49,8 +49,8 @@ func TestRetries(t *testing.T) {
 			f := newFaulty(t, test.answers...)
 			client := f.client(test.opts...)
 			got, err := client.GPUDroplets.Images.Get(t.Context(), byID(7))
-			if len(f.requests) != len(test.answers) {
-				t.Errorf("%d requests, want %d", len(f.requests), len(test.answers))
+			if len(f.Requests()) != len(test.answers) {
+				t.Errorf("%d requests, want %d", len(f.Requests()), len(test.answers))
 			}
 			var e *gradient.Error
 			switch {
@@ -78,10 +78,10 @@ func TestRetriedPost(t *testing.T) {
 		t.Fatal(err)
 	}
 	var keys []string
-	for i, r := range f.requests {
+	for i, r := range f.Requests() {
 		keys = append(keys, r.Header.Get("Idempotency-Key"))
-		if f.bodies[i] != f.bodies[0] || f.bodies[i] == "" {
-			t.Errorf("attempt %d sent %q", i, f.bodies[i])
+		if f.Bodies()[i] != f.Bodies()[0] || f.Bodies()[i] == "" {
+			t.Errorf("attempt %d sent %q", i, f.Bodies()[i])
 		}
 	}
 	if keys[0] == "" || keys[0] != keys[1] || keys[0] != keys[2] || keys[3] == keys[0] || keys[4] != "mine" {
@@ -118,8 +118,8 @@ func TestBodyOfOneUse(t *testing.T) {
 	client := f.client()
 	var e *gradient.Error
 	err := client.Post(t.Context(), "v2/x", nil, nil, option.WithRequestBody("text/plain", io.LimitReader(strings.NewReader("once"), 10)))
-	if !errors.As(err, &e) || len(f.requests) != 1 || f.bodies[0] != "once" {
-		t.Errorf("%d requests, %v", len(f.requests), err)
+	if !errors.As(err, &e) || len(f.Requests()) != 1 || f.Bodies()[0] != "once" {
+		t.Errorf("%d requests, %v", len(f.Requests()), err)
 	}
 	read := strings.NewReader("not again")
 	if _, err := read.Seek(4, io.SeekStart); err != nil {
@@ -128,7 +128,7 @@ func TestBodyOfOneUse(t *testing.T) {
 	if err := client.Post(t.Context(), "v2/x", nil, nil, option.WithRequestBody("text/plain", read)); err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]string{"once", "again", "again"}, f.bodies); diff != "" {
+	if diff := cmp.Diff([]string{"once", "again", "again"}, f.Bodies()); diff != "" {
 		t.Error(diff)
 	}
 }
@@ -175,8 +175,8 @@ func TestContextEndsTheWait(t *testing.T) {
 	client := f.client()
 	_, err := client.GPUDroplets.Images.Get(ctx, byID(7))
 	var e *gradient.Error
-	if !errors.Is(err, context.Canceled) || !errors.As(err, &e) || len(f.requests) != 1 {
-		t.Errorf("%d requests, %v", len(f.requests), err)
+	if !errors.Is(err, context.Canceled) || !errors.As(err, &e) || len(f.Requests()) != 1 {
+		t.Errorf("%d requests, %v", len(f.Requests()), err)
 	}
 }
 
@@ -256,7 +256,7 @@ func TestDumps(t *testing.T) {
 			t.Errorf("a dump has a secret:\n%s", dump)
 		}
 	}
-	if r := f.requests[0]; r.Header.Get("Authorization") != "Bearer "+token {
+	if r := f.Requests()[0]; r.Header.Get("Authorization") != "Bearer "+token {
 		t.Errorf("sent %q", r.Header.Get("Authorization"))
 	}
 	if got := e.Request.Header.Get("Authorization"); got != "Bearer "+token {

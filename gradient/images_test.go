@@ -52,7 +52,7 @@ func TestLifeOfAnImage(t *testing.T) {
 	if m.JSON.MinDiskSize.Valid() || m.JSON.MinDiskSize.Raw() != "null" || !m.JSON.ErrorMessage.Valid() || m.JSON.ExtraFields != nil {
 		t.Errorf("what was there: %+v", m.JSON)
 	}
-	if err := s.finish(t.Context()); err != nil {
+	if err := s.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	got, err := images.Get(t.Context(), byID(m.ID))
@@ -90,11 +90,11 @@ func TestGetBySlug(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.finish(t.Context()); err != nil {
+	if err := s.Finish(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	p := image.Publication{Slug: "debian-12-x64", Kind: image.KindDistribution, Type: image.Base}
-	if _, err := s.catalog.MakePublic(t.Context(), m.Image.ID, p); err != nil {
+	if _, err := s.Catalog.MakePublic(t.Context(), m.Image.ID, p); err != nil {
 		t.Fatal(err)
 	}
 	got, err := images.Get(t.Context(), bySlug("debian-12-x64"))
@@ -112,7 +112,7 @@ func TestFailedImport(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := s.fail(t.Context(), "source_not_found", "The URL answers 404."); err != nil {
+	if err := s.Fail(t.Context(), "source_not_found", "The URL answers 404."); err != nil {
 		t.Fatal(err)
 	}
 	got, err := images.Get(t.Context(), byID(m.Image.ID))
@@ -208,8 +208,8 @@ func TestListsEnd(t *testing.T) {
 			if pager.Next() {
 				t.Error("it goes on after its end")
 			}
-			if len(f.requests) != len(test.pages) {
-				t.Errorf("%d requests", len(f.requests))
+			if len(f.Requests()) != len(test.pages) {
+				t.Errorf("%d requests", len(f.Requests()))
 			}
 		})
 	}
@@ -238,7 +238,7 @@ func TestPathParameters(t *testing.T) {
 		if _, err := images.Get(t.Context(), bySlug(slug)); err != nil {
 			t.Fatal(err)
 		}
-		if r := f.requests[len(f.requests)-1]; r.RequestURI != want {
+		if r := f.Requests()[len(f.Requests())-1]; r.RequestURI != want {
 			t.Errorf("%q became %s, want %s", slug, r.RequestURI, want)
 		}
 	}
@@ -278,8 +278,8 @@ func TestBodies(t *testing.T) {
 		if _, err := client.GPUDroplets.Images.Update(t.Context(), 1, params); err != nil {
 			t.Fatal(err)
 		}
-		if f.bodies[0] != want || f.requests[0].Header.Get("Content-Type") != "application/json" {
-			t.Errorf("sent %s, want %s", f.bodies[0], want)
+		if f.Bodies()[0] != want || f.Requests()[0].Header.Get("Content-Type") != "application/json" {
+			t.Errorf("sent %s, want %s", f.Bodies()[0], want)
 		}
 	}
 }
@@ -335,8 +335,8 @@ func TestActions(t *testing.T) {
 		check(&a, err)
 	}
 	var sent []string
-	for i, r := range f.requests {
-		sent = append(sent, strings.TrimSpace(r.Method+" "+r.RequestURI+" "+f.bodies[i]))
+	for i, r := range f.Requests() {
+		sent = append(sent, strings.TrimSpace(r.Method+" "+r.RequestURI+" "+f.Bodies()[i]))
 	}
 	want := []string{
 		`POST /v2/images/7/actions {"region":"nyc3","type":"transfer"}`,

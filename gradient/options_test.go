@@ -24,7 +24,7 @@ func TestBaseURL(t *testing.T) {
 		if _, err := client.GPUDroplets.Images.List(t.Context(), gradient.GPUDropletImageListParams{}); err != nil {
 			t.Fatal(err)
 		}
-		if got := f.requests[0].RequestURI; got != path {
+		if got := f.Requests()[0].RequestURI; got != path {
 			t.Errorf("%q: %s, want %s", suffix, got, path)
 		}
 	}
@@ -53,7 +53,7 @@ func TestEnvironment(t *testing.T) {
 		t.Fatal(err)
 	}
 	for i, want := range []string{"of the environment", "of the client", "of the request"} {
-		if got := f.requests[i].Header.Get("Authorization"); got != "Bearer "+want {
+		if got := f.Requests()[i].Header.Get("Authorization"); got != "Bearer "+want {
 			t.Errorf("request %d: %q, want %q", i, got, want)
 		}
 	}
@@ -103,7 +103,7 @@ func TestOptions(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := f.requests[0]
+	r := f.Requests()[0]
 	if diff := cmp.Diff([]string{"request", "too"}, r.Header.Values("X-A")); diff != "" || r.Header.Values("X-B") != nil {
 		t.Error(diff, r.Header)
 	}
@@ -147,7 +147,7 @@ func TestVerbs(t *testing.T) {
 		if err := call(); err != nil || res.A != 1 {
 			t.Errorf("%s: %v %v", method, res, err)
 		}
-		if r := f.requests[len(f.requests)-1]; r.Method != method || r.RequestURI != "/v2/x" {
+		if r := f.Requests()[len(f.Requests())-1]; r.Method != method || r.RequestURI != "/v2/x" {
 			t.Errorf("%s sent %s %s", method, r.Method, r.RequestURI)
 		}
 	}

@@ -62,7 +62,7 @@ func (c *RequestConfig) Send() (*http.Response, error) {
 		if !again {
 			return nil, err
 		}
-		if waitErr := wait(c.ctx, delay); waitErr != nil {
+		if waitErr := Wait(c.ctx, delay); waitErr != nil {
 			return nil, errors.Join(waitErr, err)
 		}
 	}
@@ -114,7 +114,7 @@ func (c *RequestConfig) again(attempt int, res *http.Response, err error) (time.
 		return 0, false
 	}
 	if err != nil {
-		return backoff(attempt), true
+		return Backoff(attempt), true
 	}
 	if !retryable(res) {
 		return 0, false
@@ -122,7 +122,7 @@ func (c *RequestConfig) again(attempt int, res *http.Response, err error) (time.
 	if asked, ok := retryAfter(res.Header, time.Now()); ok {
 		return asked, asked <= maxRetryAfter
 	}
-	return backoff(attempt), true
+	return Backoff(attempt), true
 }
 
 func retryable(res *http.Response) bool {
@@ -157,13 +157,14 @@ func retryAfter(h http.Header, now time.Time) (time.Duration, bool) {
 // seconds converts without overflow: more than an hour is an hour.
 func seconds(s float64) time.Duration { return time.Duration(min(s, 3600) * float64(time.Second)) }
 
-// backoff doubles with each attempt, less a random quarter, so that clients do not come back all at once.
-func backoff(attempt int) time.Duration {
+// Backoff is how long to wait after an attempt, counted from 0. It doubles with each attempt, less a random quarter, so that clients do not come back all at once.
+func Backoff(attempt int) time.Duration {
 	d := min(firstDelay<<min(attempt, 10), maxDelay)
 	return d - rand.N(d/4)
 }
 
-func wait(ctx context.Context, d time.Duration) error {
+// Wait waits, or returns the error of a context that ends before.
+func Wait(ctx context.Context, d time.Duration) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -154,6 +154,7 @@ func (c *RequestConfig) setParams(params any) error {
 // body is what a request sends.
 type body struct {
 	once io.Reader                // sent once, since it cannot be read again
+	size int64                    // of once; -1: not known
 	make func() *io.SectionReader // a new reader for each attempt: the transport may still hold the last one
 }
 
@@ -164,7 +165,7 @@ func (c *RequestConfig) SetBody(contentType string, r io.Reader) {
 	if buffer, ok := r.(*bytes.Buffer); ok {
 		r = bytes.NewReader(buffer.Bytes())
 	}
-	c.body = body{once: r}
+	c.body = body{once: r, size: -1}
 	at, ok := r.(interface {
 		io.ReaderAt
 		io.Seeker
@@ -186,13 +187,20 @@ func (c *RequestConfig) SetBody(contentType string, r io.Reader) {
 	c.body.make = func() *io.SectionReader { return io.NewSectionReader(at, start, end-start) }
 }
 
+// SetStream makes size bytes of r the request's body, which is then sent once.
+func (c *RequestConfig) SetStream(contentType string, r io.Reader, size int64) {
+	c.Header.Set("Content-Type", contentType)
+	c.body = body{once: r, size: size}
+	c.MaxRetries = 0
+}
+
 // reader returns the body for an attempt and its size, -1 if that is not known.
 func (b *body) reader() (io.Reader, int64) {
 	switch {
 	case b.once == nil:
 		return http.NoBody, 0
 	case b.make == nil:
-		return b.once, -1
+		return b.once, b.size
 	}
 	r := b.make()
 	if r.Size() == 0 {
@@ -255,7 +263,7 @@ func (c *RequestConfig) request(ctx context.Context) (*http.Request, error) {
 		req.Header.Set("Authorization", "Bearer "+c.AccessToken)
 	}
 	req.ContentLength = size
-	if size > 0 {
+	if c.body.make != nil && size > 0 {
 		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(c.body.make()), nil }
 	}
 	return req, nil
