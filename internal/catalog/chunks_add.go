@@ -111,6 +111,7 @@ func (a *adding) rely(ctx context.Context, chunks []int) (again []int, err error
 	digests := make([]store.Digest, len(chunks))
 	for n, i := range chunks {
 		digests[n] = a.entries[i].Digest
+		a.valid[i] = store.Location{} // what an earlier round saw may be gone
 	}
 	in := map[int64][]int{} // pack: chunks
 	seen := 0

@@ -5,7 +5,7 @@ import (
 	"encoding/hex"
 )
 
-// Digest is the SHA-256 of a chunk's guest bytes, or of a manifest.
+// Digest is the SHA-256 of a chunk's guest bytes, or of a manifest's root (see manifest.go).
 type Digest [32]byte
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
