@@ -27,6 +27,7 @@ var allowed = map[string][]string{
 	"internal/decompress":            {"internal/inflate"},
 	"internal/spool":                 {},
 	"internal/disk":                  {"internal/disk/raw", "internal/disk/qcow2", "internal/disk/vhdx", "internal/disk/vdi", "internal/disk/vmdk"},
+	"internal/disk/craft":            {},
 	"internal/disk/disktest":         {},
 	"internal/disk/raw":              {},
 	"internal/disk/qcow2":            {"internal/inflate"},

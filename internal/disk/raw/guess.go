@@ -26,6 +26,8 @@ var kinds = []struct {
 	{"an ext2, ext3 or ext4 file system without a disk around it", contains(0x438, "\x53\xef"), adviceWhole},
 	{"an XFS file system without a disk around it", contains(0, "XFSB"), adviceWhole},
 	{"an LVM physical volume", contains(512, "LABELONE"), adviceWhole},
+	{"zlib data, as at the beginning of an Apple disk image (DMG)", startsWith("\x78\xda", "\x78\x9c"),
+		"If it is one: qemu-img convert -f dmg -O qcow2 INPUT OUTPUT.qcow2"},
 	{"a program (ELF)", contains(0, "\x7fELF"), adviceDisk},
 	{"a PDF document", contains(0, "%PDF-"), adviceLink},
 }

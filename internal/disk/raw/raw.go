@@ -59,11 +59,15 @@ func checkSize(least, size int64) error {
 		"`sgdisk --move-second-header disk.raw`.", size, least)
 }
 
-// Tail refuses a file whose last 512 bytes are the footer of a fixed-size VHD: all before it is a raw disk, but the
-// footer is none of it. Virtual PC before 2004 wrote 511 bytes ("Virtual Hard Disk Image Format Specification", "Hard
-// Disk Footer Format").
+// Tail refuses a file whose last 512 bytes are the footer of a fixed-size VHD, or the trailer of an Apple disk image:
+// all before it may be a raw disk, but the footer is none of it. Virtual PC before 2004 wrote 511 bytes ("Virtual Hard
+// Disk Image Format Specification", "Hard Disk Footer Format").
 func Tail(last []byte) error {
-	const cookie = "conectix"
+	const cookie, trailer = "conectix", "koly\x00\x00\x00\x04\x00\x00\x02\x00"
+	if bytes.HasPrefix(last, []byte(trailer)) {
+		return refusal.New("format_dmg", "The file is an Apple disk image (DMG), which is not supported: raw, qcow2, VHDX, "+
+			"VDI and VMDK are. Convert it: qemu-img convert -f dmg -O qcow2 INPUT OUTPUT.qcow2")
+	}
 	if !bytes.HasPrefix(last, []byte(cookie)) && !has(last, 1, cookie) {
 		return nil
 	}

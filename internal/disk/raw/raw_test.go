@@ -97,6 +97,7 @@ func TestGuess(t *testing.T) {
 		{"XFS", "XFSB\x00\x00\x10\x00"},
 		{"LVM", strings.Repeat("\x00", 512) + "LABELONE"},
 		{"ELF", "\x7fELF\x02"},
+		{"DMG", "\x78\xda\x63\x60\x18\x05"},
 		{"PDF", "%PDF-1.7\n%\xe2\xe3\xcf\xd3"},
 		{"cut off", "\x01\x02\x03"},
 		{"another kind", strings.Repeat("\x01\xff", 300)},
@@ -165,6 +166,18 @@ func TestFixedVHD(t *testing.T) {
 				t.Errorf("%s: stream of size %d: %v", name, size, err)
 			}
 		}
+	}
+}
+
+// TestAppleDiskImage: a read-write one is a raw disk with a trailer of 512 bytes.
+func TestAppleDiskImage(t *testing.T) {
+	b := append(noise(2<<20, 3), make([]byte, 512)...)
+	copy(b[2<<20:], "koly\x00\x00\x00\x04\x00\x00\x02\x00")
+	if _, err := Open(bytes.NewReader(b), int64(len(b))); code(err) != "format_dmg" {
+		t.Errorf("Open: %v", err)
+	}
+	if _, err := follow(stream(t, b, -1)); code(err) != "format_dmg" {
+		t.Errorf("stream: %v", err)
 	}
 }
 
