@@ -23,6 +23,7 @@ type Catalog interface {
 	Imports
 	Contents
 	Links
+	Usage
 	Actions
 	Tags
 	Tagging

@@ -43,6 +43,7 @@ func (a *API) operations() []route {
 		{"GET", "/v2/images/{id}/import", "image:read", false, a.getImport},
 		{"GET", "/v2/images/{id}/file", "image:read", true, a.getFile},
 		{"POST", "/v2/images/{id}/links", "image:read", false, a.createLink},
+		{"GET", "/v2/usage", "image:read", false, a.getUsage},
 		{"GET", "/healthz", "", false, a.healthz},
 		{"GET", "/readyz", "", false, a.readyz},
 	}
