@@ -27,6 +27,9 @@ type cli struct {
 	Demo    demoCmd    `cmd:"" help:"Do the whole main job in a temporary directory: serve, import, read back, compare."`
 	Token   tokenCmd   `cmd:"" help:"Create, list and revoke API tokens."`
 	Account accountCmd `cmd:"" help:"Create and list accounts."`
+	Publish publishCmd `cmd:"" help:"Make images public: one, or a whole catalogue of them."`
+	Retire  retireCmd  `cmd:"" help:"Take a public image out of the lists."`
+	Image   imageCmd   `cmd:"" help:"Register images of the types that only the operator can make."`
 	Usage   usageCmd   `cmd:"" help:"Show what each account's images hold of the disk."`
 	GC      gcCmd      `cmd:"" name:"gc" help:"Free what no image needs any more. Safe while the service runs."`
 	Version versionCmd `cmd:"" help:"Print the version."`

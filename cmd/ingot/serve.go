@@ -23,6 +23,7 @@ type serveCmd struct {
 	SourceCA     string            `help:"A PEM file of certificate authorities that sources are trusted by, beside the system's." placeholder:"FILE" name:"source-ca"`
 	SourceProxy  string            `help:"A proxy that sources are read through." placeholder:"URL"`
 	PublicURL    string            `help:"The service's own URL in links, for example https://images.example.org. Without it, what the request's Host header says."`
+	RateLimit    bool              `help:"Allow each token 5,000 requests an hour and 250 a minute, as DigitalOcean does. Each process counts for itself."`
 	TLSCert      string            `help:"The certificate, a PEM file. With --tls-key the service speaks HTTPS." placeholder:"FILE" name:"tls-cert"`
 	TLSKey       string            `help:"The certificate's key, a PEM file." placeholder:"FILE" name:"tls-key"`
 	MaxImageSize byteSize          `help:"An image must be smaller than this, decompressed and as a guest sees it." default:"100GB"`

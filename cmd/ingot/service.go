@@ -142,9 +142,13 @@ func (s *service) openAPI(ctx context.Context) (err error) {
 	if !slices.Contains(s.cmd.Roles, "api") {
 		return nil
 	}
+	var limiter api.Limiter
+	if s.cmd.RateLimit {
+		limiter = api.NewLimiter()
+	}
 	s.api, err = api.New(api.Config{
 		Catalog: s.catalog, Files: s.stores, Log: s.log,
-		Regions: s.regions(), PublicURL: s.cmd.PublicURL, Wake: s.wake,
+		Regions: s.regions(), PublicURL: s.cmd.PublicURL, Wake: s.wake, Limiter: limiter,
 	})
 	if err != nil {
 		return err
