@@ -17,7 +17,7 @@ import (
 // Whoever wrote reads what he wrote, and nobody who reads again and again sees time go backwards, whether he asks for
 // the image or for a list that it is in.
 func testReadsSeeWrites(t *testing.T, c *Catalog) {
-	const writers, rounds = 3, 40
+	const writers, rounds = 3, 15
 	var done atomic.Bool
 	var reading, writing sync.WaitGroup
 	for n := range writers {

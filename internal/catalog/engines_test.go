@@ -41,6 +41,7 @@ func suite(t *testing.T, open func(*testing.T) *Catalog) {
 		{"counters", testCounters},
 		{"lists", testLists},
 		{"reads see writes", testReadsSeeWrites},
+		{"stable pages", testStablePages},
 		{"usage", testUsage},
 		{"parallel creates", testParallelCreates},
 		{"parallel claims", testParallelClaims},
