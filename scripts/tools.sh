@@ -1,17 +1,22 @@
 #!/usr/bin/env bash
-# Installs what the tests need beside Go: the oracle (qemu-img, qemu-io) and the compressors whose files must be read.
+# Installs what the tests need beside Go: the oracle (qemu-img, qemu-io), the compressors whose files must be read, and
+# clients of DigitalOcean's API.
 # On Debian and Ubuntu it installs what is missing when it may; elsewhere, and as an ordinary user, it says what is missing.
 set -euo pipefail
 
 declare -A package=(
   [qemu-img]=qemu-utils [qemu-io]=qemu-utils [pigz]=pigz [lbzip2]=lbzip2 [pbzip2]=pbzip2 [bzip2]=bzip2 [gzip]=gzip
   [curl]=curl [mkfs.ext4]=e2fsprogs [gcc]=gcc [mount]=mount
+  [node]=nodejs [npm]=npm
 )
 missing=()
 for tool in "${!package[@]}"; do
   PATH="$PATH:/sbin:/usr/sbin" command -v "$tool" >/dev/null || missing+=("${package[$tool]}")
 done
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing+=(postgresql)
+for module in digitalocean:python3-digitalocean libcloud:python3-libcloud ansible_collections/community/digitalocean:ansible; do
+  [ -d "/usr/lib/python3/dist-packages/${module%%:*}" ] || missing+=("${module##*:}")
+done
 [ ${#missing[@]} -gt 0 ] || exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 
