@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"io"
 	"log/slog"
+	"math/rand/v2"
 	"net/http/httptest"
 	"path/filepath"
 	"testing"
@@ -19,6 +21,7 @@ import (
 	"ingot/internal/export"
 	"ingot/internal/image"
 	"ingot/internal/store"
+	"ingot/internal/store/local"
 )
 
 // Token is what the servers of this package are asked with.
@@ -31,12 +34,14 @@ type Service struct {
 	api     *api.API
 	account int64
 	storeID int64
+	objects *local.Store
+	store   *store.Store
 }
 
 // New starts a service for a test.
 func New(t testing.TB) *Service {
 	t.Helper()
-	s, err := Start(t.Context(), filepath.Join(t.TempDir(), "ingot.db"))
+	s, err := Start(t.Context(), t.TempDir())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -44,21 +49,27 @@ func New(t testing.TB) *Service {
 	return s
 }
 
-// Start starts a service on a database file, which need not be there.
-func Start(ctx context.Context, path string) (*Service, error) {
+// Start starts a service on an empty directory.
+func Start(ctx context.Context, dir string) (*Service, error) {
 	s := &Service{}
-	return s, s.open(ctx, path)
+	return s, s.open(ctx, dir)
 }
 
-func (s *Service) open(ctx context.Context, path string) (err error) {
+func (s *Service) open(ctx context.Context, dir string) (err error) {
 	log := slog.New(slog.DiscardHandler)
-	if s.Catalog, err = catalog.Open(ctx, "sqlite:"+path, catalog.Options{Log: log}); err != nil {
+	if s.Catalog, err = catalog.Open(ctx, "sqlite:"+filepath.Join(dir, "ingot.db"), catalog.Options{Log: log}); err != nil {
 		return err
 	}
 	if err := s.populate(ctx); err != nil {
 		return err
 	}
-	if s.api, err = api.New(api.Config{Catalog: s.Catalog, Files: disks{export.New()}, Log: log}); err != nil {
+	if s.objects, err = local.Open(filepath.Join(dir, "store")); err != nil {
+		return err
+	}
+	if s.store, err = store.New(s.objects, s.Catalog.Index(s.storeID)); err != nil {
+		return err
+	}
+	if s.api, err = api.New(api.Config{Catalog: s.Catalog, Files: files{s.store, export.New()}, Log: log}); err != nil {
 		return err
 	}
 	s.Server = httptest.NewUnstartedServer(nil)
@@ -109,12 +120,9 @@ func (s *Service) Finish(ctx context.Context) error {
 	if err != nil || claim == nil {
 		return fmt.Errorf("no import can be claimed: %w", err)
 	}
-	w := store.Written{
-		Manifest: sha256.Sum256(Disk), Object: fmt.Sprint("manifest-", claim.ImageID), Size: 100,
-		GuestSize: int64(len(Disk)), DataBytes: int64(len(Disk)), StoredBytes: 100,
-	}
 	owner := store.Owner{Import: claim.ImageID, Lease: claim.Lease}
-	if err := s.Catalog.Index(s.storeID).Begin(ctx, owner, store.KindManifest, w.Object); err != nil {
+	w, err := s.store.Write(ctx, owner, memory{bytes.NewReader(Disk)}, nil)
+	if err != nil {
 		return err
 	}
 	p := image.Progress{
@@ -133,20 +141,61 @@ func (s *Service) Fail(ctx context.Context, code, message string) error {
 	return s.Catalog.Fail(ctx, *claim, code, message)
 }
 
-// Disk is what every image of the service holds.
-var Disk = bytes.Repeat([]byte("a guest's disk. "), 1<<12)
+// Disk is what every image of the service holds: data that cannot be guessed, and a hole.
+var Disk = makeDisk()
 
-type disks struct{ exporter *export.Exporter }
+const holeStart, holeEnd = 1 << 20, 2 << 20
 
-func (d disks) Open(_ context.Context, c image.Content, format string) (api.File, error) {
-	return d.exporter.File(memory{bytes.NewReader(Disk)}, c.Digest, format)
+func makeDisk() []byte {
+	d := make([]byte, 3_000_320)
+	random := rand.NewChaCha8([32]byte{5})
+	for _, part := range [][]byte{d[:holeStart], d[holeEnd:]} {
+		_, _ = random.Read(part) // it never fails
+	}
+	return d
 }
 
+// memory is Disk as the importer would open it.
 type memory struct{ *bytes.Reader }
 
 func (m memory) NextData(off int64) (start, end int64, err error) {
-	if off >= m.Size() {
-		return 0, 0, io.EOF
+	switch {
+	case off < holeStart:
+		return off, holeStart, nil
+	case off < m.Size():
+		return max(off, holeEnd), m.Size(), nil
 	}
-	return off, m.Size(), nil
+	return 0, 0, io.EOF
+}
+
+// files opens what the store keeps.
+type files struct {
+	store    *store.Store
+	exporter *export.Exporter
+}
+
+func (f files) Open(ctx context.Context, c image.Content, format string) (api.File, error) {
+	var digest store.Digest
+	if _, err := hex.Decode(digest[:], []byte(c.Digest)); err != nil {
+		return nil, err
+	}
+	d, err := f.store.Open(ctx, c.Object, digest)
+	if err != nil {
+		return nil, err
+	}
+	return f.exporter.File(d, c.Digest, format)
+}
+
+// Manifest returns an image's manifest as the store keeps it.
+func (s *Service) Manifest(ctx context.Context, imageID int64) ([]byte, error) {
+	c, err := s.Catalog.Content(ctx, s.account, imageID)
+	if err != nil {
+		return nil, err
+	}
+	size, err := s.objects.Stat(ctx, c.Object)
+	if err != nil {
+		return nil, err
+	}
+	data := make([]byte, size)
+	return data, s.objects.ReadAt(ctx, c.Object, data, 0)
 }
