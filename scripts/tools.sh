@@ -6,7 +6,7 @@ set -euo pipefail
 
 declare -A package=(
   [qemu-img]=qemu-utils [qemu-io]=qemu-utils [pigz]=pigz [lbzip2]=lbzip2 [pbzip2]=pbzip2 [bzip2]=bzip2 [gzip]=gzip
-  [curl]=curl [mkfs.ext4]=e2fsprogs [gcc]=gcc [mount]=mount
+  [qemu-system-x86_64]=qemu-system-x86 [curl]=curl [mkfs.ext4]=e2fsprogs [gcc]=gcc [mount]=mount
   [node]=nodejs [npm]=npm
 )
 missing=()
@@ -17,6 +17,10 @@ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/n
 for module in digitalocean:python3-digitalocean libcloud:python3-libcloud ansible_collections/community/digitalocean:ansible; do
   [ -d "/usr/lib/python3/dist-packages/${module%%:*}" ] || missing+=("${module##*:}")
 done
+# QEMU reads URLs by a module that Debian has in a package of its own.
+if command -v apt-get >/dev/null && ! compgen -G '/usr/lib/*/qemu/block-curl.so' >/dev/null; then
+  missing+=(qemu-block-extra)
+fi
 [ ${#missing[@]} -gt 0 ] || exit 0
 mapfile -t missing < <(printf '%s\n' "${missing[@]}" | sort -u)
 

@@ -68,6 +68,9 @@ func (s *stores) Open(ctx context.Context, c image.Content, format string) (api.
 	if err != nil {
 		return nil, err
 	}
+	if format == "manifest" {
+		return disk.Manifest(), nil
+	}
 	return s.exporter.File(disk, c.Digest, format)
 }
 

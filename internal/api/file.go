@@ -17,6 +17,8 @@ import (
 const (
 	formatRaw   = "raw"
 	formatQCOW2 = "qcow2"
+
+	formatManifest = "manifest" // has a path of its own
 )
 
 // fileWriteLimit is how long one write of a file, some hundred KiB, may take: slower than that is not a slow client
@@ -31,8 +33,8 @@ type Contents interface {
 
 // Files opens kept content as a file that a hypervisor reads.
 type Files interface {
-	// Open opens the content in a format, raw or qcow2. The same content in the same format is the same file, byte
-	// for byte, for ever.
+	// Open opens the content in a format, raw or qcow2, or its manifest, the list of its chunks. The same content in
+	// the same format is the same file, byte for byte, for ever.
 	Open(ctx context.Context, content image.Content, format string) (File, error)
 }
 
@@ -50,6 +52,14 @@ func (a *API) getFile(c *call) error {
 	if err != nil {
 		return err
 	}
+	return a.sendContent(c, format)
+}
+
+// getManifest answers the list of the image's chunks, by which a client that has another version of the image finds
+// what changed.
+func (a *API) getManifest(c *call) error { return a.sendContent(c, formatManifest) }
+
+func (a *API) sendContent(c *call, format string) error {
 	id, err := c.imageID()
 	if err != nil {
 		return err
@@ -59,6 +69,10 @@ func (a *API) getFile(c *call) error {
 		return err
 	}
 	tag := `"` + content.Digest + "-" + format + `"`
+	contentType := "application/octet-stream"
+	if format == formatManifest {
+		tag, contentType = `"`+content.Digest+`"`, "application/vnd.ingot.manifest"
+	}
 	if done, err := c.conditions(tag); done || err != nil {
 		return err
 	}
@@ -71,6 +85,7 @@ func (a *API) getFile(c *call) error {
 		return err
 	}
 	h := c.Header()
+	h.Set("Content-Type", contentType)
 	h.Set("ETag", tag)
 	h.Set("Accept-Ranges", "bytes")
 	h.Set("Content-Disposition", fmt.Sprintf(`attachment; filename="image-%d.%s"`, id, format))
@@ -130,7 +145,6 @@ type fileWriter struct {
 
 func (w *fileWriter) header() {
 	h := w.c.Header()
-	h.Set("Content-Type", "application/octet-stream")
 	h.Set("Content-Length", strconv.FormatInt(w.part.length, 10))
 	if !w.part.partial {
 		w.c.WriteHeader(http.StatusOK)

@@ -42,6 +42,7 @@ func (a *API) operations() []route {
 		{"POST", "/v2/images/{id}/account_transfer/decline", "image:create", false, a.declineOffer},
 		{"GET", "/v2/images/{id}/import", "image:read", false, a.getImport},
 		{"GET", "/v2/images/{id}/file", "image:read", true, a.getFile},
+		{"GET", "/v2/images/{id}/manifest", "image:read", false, a.getManifest},
 		{"POST", "/v2/images/{id}/links", "image:read", false, a.createLink},
 		{"GET", "/v2/usage", "image:read", false, a.getUsage},
 		{"GET", "/healthz", "", false, a.healthz},

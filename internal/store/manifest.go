@@ -32,7 +32,10 @@ type corrupt string
 
 func (c corrupt) Error() string { return string(c) }
 
-const errManifest = corrupt("the manifest contradicts itself")
+const (
+	errManifest = corrupt("the manifest contradicts itself")
+	errDigest   = corrupt("the manifest does not match the image's digest")
+)
 
 // record is one chunk of a guest.
 type record struct {
@@ -108,7 +111,10 @@ type manifest struct {
 	records   int64
 	first     []int64 // guest offset of each block's first record
 	sums      []Digest
+	digest    Digest // of the root
 }
+
+func (m *manifest) rootSize() int64 { return int64(len(m.first))*indexEntry + manifestTrailer }
 
 // readManifest reads the root of a manifest object of the given size. The digest that it must have is checked first,
 // so that nothing else is looked at in what somebody changed.
@@ -134,9 +140,14 @@ func readManifest(r io.ReaderAt, size int64, digest Digest) (*manifest, error) {
 		return nil, err
 	}
 	if sha256.Sum256(root) != digest {
-		return nil, corrupt("the manifest does not match the image's digest")
+		return nil, errDigest
 	}
-	return parseRoot(root, int64(records))
+	m, err := parseRoot(root, int64(records))
+	if err != nil {
+		return nil, err
+	}
+	m.digest = digest
+	return m, nil
 }
 
 func parseRoot(root []byte, records int64) (*manifest, error) {
@@ -167,8 +178,8 @@ func (m *manifest) blockOf(off int64) int {
 	return sort.Search(len(m.first), func(i int) bool { return m.first[i] > off }) - 1
 }
 
-// readBlock reads one block of records and checks it.
-func (m *manifest) readBlock(r io.ReaderAt, i int) ([]record, error) {
+// readRaw reads the bytes of one block of records and checks them.
+func (m *manifest) readRaw(r io.ReaderAt, i int) ([]byte, error) {
 	count := min(m.records-int64(i)*blockRecords, blockRecords)
 	b := make([]byte, count*recordSize)
 	if err := readFull(r, b, int64(i)*blockRecords*recordSize); err != nil {
@@ -176,6 +187,15 @@ func (m *manifest) readBlock(r io.ReaderAt, i int) ([]record, error) {
 	}
 	if sha256.Sum256(b) != m.sums[i] {
 		return nil, corrupt("a part of the manifest does not match its sum")
+	}
+	return b, nil
+}
+
+// readBlock reads one block of records.
+func (m *manifest) readBlock(r io.ReaderAt, i int) ([]record, error) {
+	b, err := m.readRaw(r, i)
+	if err != nil {
+		return nil, err
 	}
 	limit := m.guestSize
 	if i+1 < len(m.first) {
