@@ -17,6 +17,7 @@ import (
 )
 
 func TestFile(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	f, err := s.client.Files.Open(t.Context(), s.available(t), ingot.FileOpenParams{})
 	if err != nil || f.Size() != int64(len(disk)) || !strings.HasSuffix(f.ETag(), `-raw"`) {
@@ -52,6 +53,7 @@ func TestFile(t *testing.T) {
 }
 
 func TestFileIsAReaderAt(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	f, err := s.client.Files.Open(t.Context(), s.available(t), ingot.FileOpenParams{Format: ingot.FileFormatRaw})
 	if err != nil {
@@ -64,6 +66,7 @@ func TestFileIsAReaderAt(t *testing.T) {
 }
 
 func TestFileAsQCOW2(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	f, err := s.client.Files.Open(t.Context(), s.available(t), ingot.FileOpenParams{Format: ingot.FileFormatQCOW2})
 	if err != nil {
@@ -76,6 +79,7 @@ func TestFileAsQCOW2(t *testing.T) {
 }
 
 func TestFileThatIsNone(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	var e *gradient.Error
 	if _, err := s.client.Files.Open(t.Context(), s.create(t), ingot.FileOpenParams{}); !errors.As(err, &e) || e.StatusCode != 422 {
@@ -94,6 +98,7 @@ type cutBody struct {
 
 // TestDownloadGoesOn: the connection breaks again and again, and what arrives is the file.
 func TestDownloadGoesOn(t *testing.T) {
+	t.Parallel()
 	var ranges []string
 	cutEach := option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
 		res, err := next(r)
@@ -125,6 +130,7 @@ func part(status int, body string, headers ...string) http.HandlerFunc {
 
 // TestDownloadDoesNotMix: whatever does not fit what was begun is an error, not data.
 func TestDownloadDoesNotMix(t *testing.T) {
+	t.Parallel()
 	head := part(200, "", "Content-Length", "10", "ETag", `"a"`)
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
@@ -161,6 +167,7 @@ func TestDownloadDoesNotMix(t *testing.T) {
 }
 
 func TestFileThatCannotBeResumed(t *testing.T) {
+	t.Parallel()
 	for _, headers := range [][]string{{"Content-Length", "10"}, {"Content-Length", "10", "ETag", `W/"a"`}} {
 		_, client := newFaulty(t, part(200, "", headers...))
 		if _, err := client.Files.Open(t.Context(), 7, ingot.FileOpenParams{}); err == nil || !strings.Contains(err.Error(), "ETag") {

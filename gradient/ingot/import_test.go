@@ -18,6 +18,7 @@ import (
 )
 
 func TestImport(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	id := s.create(t)
 	p, err := s.client.Imports.Get(t.Context(), id)
@@ -42,6 +43,7 @@ func TestImport(t *testing.T) {
 }
 
 func TestImportStreaming(t *testing.T) {
+	t.Parallel()
 	s := newReal(t, option.WithRequestTimeout(time.Millisecond*300)) // which is not for streams
 	id := s.create(t)
 	stream := s.client.Imports.GetStreaming(t.Context(), id)
@@ -66,6 +68,7 @@ func TestImportStreaming(t *testing.T) {
 }
 
 func TestWaitForAFailure(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	id := s.create(t)
 	var seen []ingot.ImportPhase
@@ -87,6 +90,7 @@ func TestWaitForAFailure(t *testing.T) {
 }
 
 func TestWaitForADeletedImage(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	id := s.create(t)
 	_, err := s.client.Imports.Wait(t.Context(), id, func(*ingot.Import) {
@@ -116,6 +120,7 @@ const (
 
 // TestStreamConnectsAgain: breaks of every kind, between and within events.
 func TestStreamConnectsAgain(t *testing.T) {
+	t.Parallel()
 	f, client := newFaulty(t, events(half+"event: progress\ndata: {\"image_id\":7,"), gradienttest.Answer(503, `{}`, "Retry-After-Ms", "1"), gradienttest.HangUp, events(full))
 	var read []int64
 	report, err := client.Imports.Wait(t.Context(), 7, func(p *ingot.Import) { read = append(read, p.BytesRead) })
@@ -133,6 +138,7 @@ func TestStreamConnectsAgain(t *testing.T) {
 }
 
 func TestStreamsThatEndInAnError(t *testing.T) {
+	t.Parallel()
 	for name, test := range map[string]struct {
 		answer http.HandlerFunc
 		err    string
@@ -151,6 +157,7 @@ func TestStreamsThatEndInAnError(t *testing.T) {
 }
 
 func TestStreamEndsWithItsContext(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := s.client.Imports.Wait(ctx, s.create(t), func(*ingot.Import) { cancel() })
@@ -162,6 +169,7 @@ func TestStreamEndsWithItsContext(t *testing.T) {
 // TestStreamOfAServiceThatEnds: the service shuts down, and the stream with it; what comes next is the client's to
 // find out.
 func TestStreamOfAServiceThatEnds(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	id := s.create(t)
 	calls := 0

@@ -35,6 +35,7 @@ func manifest(chunks int) []byte {
 }
 
 func TestManifestsOfAllSizes(t *testing.T) {
+	t.Parallel()
 	for _, chunks := range []int{0, 1, 1023, 1024, 1025, 3000} {
 		m, err := ingot.ParseManifest(manifest(chunks))
 		if err != nil || len(m.Chunks) != chunks || m.GuestSize != int64(chunks)*200+50 {

@@ -20,6 +20,7 @@ import (
 
 // TestLink reads an image by a link and nothing else.
 func TestLink(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	link, err := s.client.Links.New(t.Context(), s.available(t), ingot.LinkNewParams{Format: ingot.FileFormatRaw, ExpiresIn: gradient.Int(600)})
 	if err != nil {
@@ -44,6 +45,7 @@ func TestLink(t *testing.T) {
 }
 
 func TestTags(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	tags, id := s.client.Tags, s.create(t)
 	for _, name := range []string{"night", "day", "Night"} {
@@ -85,6 +87,7 @@ func TestTags(t *testing.T) {
 }
 
 func TestRegions(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	count := 0
 	for r, err := range s.client.Regions.ListAutoPaging(t.Context(), option.WithQuery("per_page", "4")).All() {
@@ -99,6 +102,7 @@ func TestRegions(t *testing.T) {
 }
 
 func TestAccount(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	if a, err := s.client.Account.Get(t.Context()); err != nil || a.Email != "alice@example.com" || a.UUID == "" || a.Status != "active" {
 		t.Errorf("%+v, %v", a, err)
@@ -106,6 +110,7 @@ func TestAccount(t *testing.T) {
 }
 
 func TestUsage(t *testing.T) {
+	t.Parallel()
 	f, client := newFaulty(t, gradienttest.Answer(200, `{"usage":{"account":{"logical_bytes":30,"stored_bytes":20,"shared_bytes":10,"images":1},
 		"images":[{"image_id":7,"name":"disk","logical_bytes":30,"stored_bytes":20,"shared_bytes":10}]}}`))
 	got, err := client.Usage.Get(t.Context())
@@ -123,6 +128,7 @@ func TestUsage(t *testing.T) {
 
 // TestManifest reads what the real store writes.
 func TestManifest(t *testing.T) {
+	t.Parallel()
 	s := newReal(t)
 	id := s.available(t)
 	data, err := s.Manifest(t.Context(), id)

@@ -1,0 +1,259 @@
+package ingot_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/tus/tusd/v2/pkg/filestore"
+	tusd "github.com/tus/tusd/v2/pkg/handler"
+	"github.com/tus/tusd/v2/pkg/memorylocker"
+	"golang.org/x/exp/slog"
+
+	"ingot/gradient"
+	"ingot/gradient/ingot"
+	"ingot/gradient/internal/gradienttest"
+	"ingot/gradient/option"
+)
+
+// uploads is a server of the library that the service takes uploads by.
+type uploads struct {
+	dir    string
+	client ingot.Client
+}
+
+func newUploads(t *testing.T, opts ...option.RequestOption) uploads {
+	t.Helper()
+	dir := t.TempDir()
+	composer := tusd.NewStoreComposer()
+	filestore.New(dir).UseIn(composer)
+	memorylocker.New().UseIn(composer)
+	h, err := tusd.NewHandler(tusd.Config{BasePath: "/v2/uploads/", StoreComposer: composer, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/v2/uploads/", http.StripPrefix("/v2/uploads/", h))
+	mux.Handle("/v2/uploads", http.StripPrefix("/v2/uploads", h))
+	server := httptest.NewServer(mux)
+	t.Cleanup(server.Close)
+	return uploads{dir, ingot.NewClient(append([]option.RequestOption{option.WithBaseURL(server.URL)}, opts...)...)}
+}
+
+func (u uploads) want(t *testing.T, id string, content []byte) {
+	t.Helper()
+	got, err := os.ReadFile(filepath.Join(u.dir, id))
+	if err != nil || !bytes.Equal(got, content) {
+		t.Errorf("the server has %d bytes, %v", len(got), err)
+	}
+}
+
+func TestUpload(t *testing.T) {
+	t.Parallel()
+	s := newUploads(t)
+	var sent []int64
+	params := ingot.UploadNewParams{Size: int64(len(disk)), Metadata: map[string]string{"filename": "disk ä.raw", "empty": ""}}
+	u, err := s.client.Uploads.Upload(t.Context(), bytes.NewReader(disk), params, func(n int64) { sent = append(sent, n) })
+	if err != nil || u.Offset != u.Size || u.ImageURL() != "upload:"+u.ID {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	s.want(t, u.ID, disk)
+	if sent[0] != 0 || sent[len(sent)-1] != u.Size || !isSorted(sent) {
+		t.Errorf("progress: %v", sent)
+	}
+	info, err := os.ReadFile(filepath.Join(s.dir, u.ID+".info"))
+	if err != nil || !strings.Contains(string(info), `"filename":"disk ä.raw"`) {
+		t.Errorf("%s, %v", info, err)
+	}
+	if err := s.client.Uploads.Delete(t.Context(), u.ID); err != nil {
+		t.Error(err)
+	}
+	var e *gradient.Error
+	if _, err := s.client.Uploads.Get(t.Context(), u.ID); !errors.As(err, &e) || e.StatusCode != 404 {
+		t.Error(err)
+	}
+}
+
+func isSorted(list []int64) bool {
+	for i := range list[1:] {
+		if list[i] > list[i+1] {
+			return false
+		}
+	}
+	return true
+}
+
+func TestEmptyUpload(t *testing.T) {
+	t.Parallel()
+	s := newUploads(t)
+	u, err := s.client.Uploads.Upload(t.Context(), bytes.NewReader(nil), ingot.UploadNewParams{}, nil)
+	if err != nil || u.Size != 0 {
+		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// breaking is a body that fails after some bytes.
+type breaking struct {
+	io.ReadCloser
+	left int
+}
+
+var errCable = errors.New("somebody stepped on the cable")
+
+func (b *breaking) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, errCable
+	}
+	n, err := b.ReadCloser.Read(p[:min(len(p), b.left)])
+	b.left -= n
+	return n, err
+}
+
+// breakEach lets each PATCH send some bytes.
+func breakEach(bytes int, patches *atomic.Int64) option.RequestOption {
+	return option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+		if r.Method == http.MethodPatch {
+			patches.Add(1)
+			r.Body = &breaking{r.Body, bytes}
+		}
+		return next(r)
+	})
+}
+
+// TestUploadGoesOn: the connection breaks again and again, and what arrives is the file.
+func TestUploadGoesOn(t *testing.T) {
+	t.Parallel()
+	var patches atomic.Int64
+	s := newUploads(t, breakEach(800_000, &patches))
+	u, err := s.client.Uploads.Upload(t.Context(), bytes.NewReader(disk), ingot.UploadNewParams{Size: int64(len(disk))}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.want(t, u.ID, disk)
+	if n := patches.Load(); n < 4 || n > 12 {
+		t.Errorf("%d requests", n)
+	}
+}
+
+// TestUploadIsResumed by another process: all it has is the id.
+func TestUploadIsResumed(t *testing.T) {
+	t.Parallel()
+	s := newUploads(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	u, err := s.client.Uploads.Upload(ctx, bytes.NewReader(disk), ingot.UploadNewParams{Size: int64(len(disk))}, func(sent int64) {
+		if sent > 1_000_000 {
+			cancel()
+		}
+	})
+	if !errors.Is(err, context.Canceled) || u == nil {
+		t.Fatalf("%+v, %v", u, err)
+	}
+	var sent []int64
+	done, err := s.client.Uploads.Resume(t.Context(), u.ID, bytes.NewReader(disk), u.Size, func(n int64) { sent = append(sent, n) })
+	if err != nil || done.Offset != u.Size || sent[0] == 0 {
+		t.Fatalf("%+v, %v, from %d on", done, err, sent[0])
+	}
+	s.want(t, u.ID, disk)
+}
+
+// TestUploadOfAFileThatShrinks ends at once, and keeps what there is.
+func TestUploadOfAFileThatShrinks(t *testing.T) {
+	t.Parallel()
+	var patches atomic.Int64
+	s := newUploads(t, breakEach(1<<40, &patches))
+	short := bytes.NewReader(disk[:1_000_000])
+	u, err := s.client.Uploads.Upload(t.Context(), short, ingot.UploadNewParams{Size: int64(len(disk))}, nil)
+	if u == nil || err == nil || !strings.Contains(err.Error(), "has become shorter") || patches.Load() != 1 {
+		t.Fatalf("%+v, %v, %d requests", u, err, patches.Load())
+	}
+	if _, err := s.client.Uploads.Resume(t.Context(), u.ID, bytes.NewReader(disk), u.Size, nil); err != nil {
+		t.Error(err)
+	}
+	s.want(t, u.ID, disk)
+}
+
+type brokenDisk struct{}
+
+var errDisk = errors.New("the disk is broken")
+
+func (brokenDisk) ReadAt([]byte, int64) (int, error) { return 0, errDisk }
+
+func TestUploadsThatFail(t *testing.T) {
+	t.Parallel()
+	s := newUploads(t)
+	u, err := s.client.Uploads.New(t.Context(), ingot.UploadNewParams{Size: 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.client.Uploads.Resume(t.Context(), u.ID, brokenDisk{}, 10, nil); !errors.Is(err, errDisk) {
+		t.Error(err)
+	}
+	if _, err := s.client.Uploads.Resume(t.Context(), u.ID, brokenDisk{}, 11, nil); err == nil || !strings.Contains(err.Error(), "10 bytes, not of one of 11") {
+		t.Error(err)
+	}
+	for want, params := range map[string]ingot.UploadNewParams{
+		"metadata key": {Metadata: map[string]string{"a b": ""}},
+		"upload of -1": {Size: -1},
+	} {
+		if _, err := s.client.Uploads.New(t.Context(), params); err == nil || !strings.Contains(err.Error(), want) {
+			t.Error(err)
+		}
+	}
+	if _, err := s.client.Uploads.Get(t.Context(), ".."); err == nil || !strings.Contains(err.Error(), "upload_id") {
+		t.Error(err)
+	}
+}
+
+// TestUploadAnswers: servers that refuse, and some that are none.
+func TestUploadAnswers(t *testing.T) {
+	t.Parallel()
+	created := gradienttest.Answer(201, "", "Location", "http://elsewhere.invalid/x/v2/uploads/abc?y", "Upload-Expires", "Mon, 02 Jan 2006 15:04:05 GMT")
+	has := func(offset string) http.HandlerFunc {
+		return gradienttest.Answer(200, "", "Upload-Offset", offset, "Upload-Length", "10")
+	}
+	for name, test := range map[string]struct {
+		answers []http.HandlerFunc
+		err     string
+		paths   []string
+	}{
+		"taken in two parts": {
+			[]http.HandlerFunc{created, has("0"), gradienttest.Answer(204, "", "Upload-Offset", "4"), has("4"), gradienttest.Answer(204, "", "Upload-Offset", "10")},
+			"", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc"},
+		},
+		"the offset was another": {
+			[]http.HandlerFunc{created, has("0"), gradienttest.Answer(409, `{}`), has("10")},
+			"", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc", "HEAD /v2/uploads/abc"},
+		},
+		"quota":         {[]http.HandlerFunc{gradienttest.Answer(403, `{"id":"forbidden","message":"the quota is used up"}`)}, "quota", []string{"POST /v2/uploads"}},
+		"no location":   {[]http.HandlerFunc{gradienttest.Answer(201, "")}, "without the address", []string{"POST /v2/uploads"}},
+		"expired":       {[]http.HandlerFunc{created, gradienttest.Answer(410, "")}, "410", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc"}},
+		"refused bytes": {[]http.HandlerFunc{created, has("0"), gradienttest.Answer(413, "")}, "413", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f, client := newFaulty(t, test.answers...)
+			u, err := client.Uploads.Upload(t.Context(), strings.NewReader("0123456789"), ingot.UploadNewParams{Size: 10}, nil)
+			if test.err == "" && (err != nil || u.ID != "abc" || u.Offset != 10) || test.err != "" && (err == nil || !strings.Contains(err.Error(), test.err)) {
+				t.Errorf("%+v, %v", u, err)
+			}
+			var paths []string
+			for _, r := range f.Requests() {
+				paths = append(paths, r.Method+" "+r.RequestURI)
+				if r.Header.Get("Tus-Resumable") != "1.0.0" {
+					t.Errorf("%s without the protocol's version", r.Method)
+				}
+			}
+			if diff := cmp.Diff(test.paths, paths); diff != "" {
+				t.Error(diff)
+			}
+		})
+	}
+}
