@@ -64,6 +64,8 @@ def main():
     image = driver.get_image(created["id"])
     check((image.name, image.extra["regions"], image.extra["min_disk_size"]) == ("libcloud", ["nyc3"], 1), image.extra)
     check(own() == [image.id], "list_images")
+    check(driver.list_images()[0].extra["slug"] == "debian-12-x64", "a public image")
+    check(driver.get_image("debian-12-x64").extra["public"], "get_image by slug")
     check("nyc3" in [r.id for r in driver.list_locations()], "list_locations")
     check(driver.ex_account_info()["status"] == "active", "ex_account_info")
 

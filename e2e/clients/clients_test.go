@@ -99,22 +99,38 @@ func TestClients(t *testing.T) {
 			c.need(t)
 			dir := c.folder(t)
 			t.Run("http", func(t *testing.T) {
-				s := harness.Start(t, executable, t.TempDir(), "--allow-source", o.allow())
-				c.run(t, s, dir, c.command, append(c.environment(s.URL, s.Token, ca.file), o.sources()...))
+				data := t.TempDir()
+				s := harness.Start(t, executable, data, "--allow-source", o.allow())
+				c.run(t, s, dir, c.command, append(c.environment(s.URL, furnish(t, o, data), ca.file), o.sources()...))
 			})
 			t.Run("https", func(t *testing.T) {
-				s := harness.StartTLS(t, ca.client, executable, t.TempDir(), append(ca.flags, "--allow-source", o.allow())...)
-				c.run(t, s, dir, c.command, append(c.environment(s.URL, s.Token, ca.file), o.sources()...))
+				data := t.TempDir()
+				s := harness.StartTLS(t, ca.client, executable, data, append(ca.flags, "--allow-source", o.allow())...)
+				c.run(t, s, dir, c.command, append(c.environment(s.URL, furnish(t, o, data), ca.file), o.sources()...))
 			})
 			if !c.slash {
 				return
 			}
 			t.Run("slash", func(t *testing.T) {
-				s := harness.Start(t, executable, t.TempDir(), "--allow-source", o.allow())
-				c.run(t, s, dir, c.command, append(c.environment(s.URL+"/", s.Token, ca.file), o.sources()...))
+				data := t.TempDir()
+				s := harness.Start(t, executable, data, "--allow-source", o.allow())
+				c.run(t, s, dir, c.command, append(c.environment(s.URL+"/", furnish(t, o, data), ca.file), o.sources()...))
 			})
 		})
 	}
+}
+
+// furnish gives a service a public image that the operator owns, and another account, whose token it returns.
+func furnish(t *testing.T, o origin, data string) string {
+	t.Helper()
+	ingot(t, "publish", "--data", data, "--url", o.URL+"/debian.raw", "--slug", "debian-12-x64", "--kind", "distribution", "--distribution", "Debian")
+	ingot(t, "account", "create", "--data", data, "team")
+	return strings.TrimSpace(ingot(t, "token", "create", "--data", data, "--account", "team"))
+}
+
+func ingot(t *testing.T, args ...string) string {
+	t.Helper()
+	return disktest.Run(t, executable, args...)
 }
 
 // run runs a command in an environment that knows nothing of this machine's own settings, and returns its output.
@@ -148,7 +164,9 @@ func newOrigin(t *testing.T) origin {
 	disk[510], disk[511] = 0x55, 0xaa // a boot sector's signature
 	over := make(chan struct{})
 	mux := http.NewServeMux()
-	mux.HandleFunc("/disk.raw", func(w http.ResponseWriter, _ *http.Request) { w.Write(disk) })
+	answer := func(w http.ResponseWriter, _ *http.Request) { w.Write(disk) }
+	mux.HandleFunc("/disk.raw", answer)
+	mux.HandleFunc("/debian.raw", answer)
 	mux.HandleFunc("/never", func(_ http.ResponseWriter, r *http.Request) {
 		select {
 		case <-over:

@@ -40,8 +40,10 @@ def life_of_an_image():
     check(manager.get_image(image.id).description == "one", "get_image")
     check(own(manager.get_my_images()) == [image.id], "get_my_images")
     check(own(manager.get_all_images()) == [image.id], "get_all_images")
-    check(all(i.public and i.slug for i in manager.get_distro_images()), "get_distro_images")
-    check(own(manager.get_app_images()) == [], "get_app_images")
+    check([i.slug for i in manager.get_distro_images()] == ["debian-12-x64"], "get_distro_images")
+    check([i.slug for i in manager.get_global_images()] == ["debian-12-x64"], "get_global_images")
+    check(manager.get_app_images() == [], "get_app_images")
+    check(manager.get_image("debian-12-x64").distribution == "Debian", "get_image by slug")
     check(image.rename("python two")["image"]["name"] == "python two", "rename")
     return image
 

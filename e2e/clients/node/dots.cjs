@@ -30,7 +30,9 @@ async function lifeOfAnImage() {
   assert.deepEqual([image.name, image.description, image.distribution, image.tags], ['dots', 'one', 'Fedora', ['dots']]);
   assert.deepEqual(await own({ user_images: true }), [image.id]);
   assert.deepEqual(await own({ tag_name: 'dots' }), [image.id]);
-  assert.deepEqual(await own({ type: 'distribution' }), []);
+  const { data: { images: published } } = await dots.image.listImages({ type: 'distribution' });
+  assert.deepEqual(published.map((i) => i.slug), ['debian-12-x64']);
+  assert.equal((await dots.image.getImage({ slug: 'debian-12-x64' })).data.image.id, published[0].id);
   // updateImage of dots-wrapper 3.12 sends a POST, which neither the reference nor Ingot has for this path.
   await assert.rejects(dots.image.updateImage({ image_id: image.id, name: 'x' }), status(405));
   return image;

@@ -1,7 +1,7 @@
 // The images of @digitalocean/gradient against Ingot. GRADIENT_BASE_URL and DIGITALOCEAN_ACCESS_TOKEN say where.
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
-import Gradient, { AuthenticationError, NotFoundError, UnprocessableEntityError } from '@digitalocean/gradient';
+import Gradient, { AuthenticationError, NotFoundError, PermissionDeniedError, UnprocessableEntityError } from '@digitalocean/gradient';
 
 const client = new Gradient();
 const images = client.gpuDroplets.images;
@@ -34,7 +34,10 @@ async function lifeOfAnImage() {
     assert.deepEqual(page.images.filter((i) => !i.public).map((i) => i.id), [image.id], JSON.stringify(query));
   }
   const published = await images.list({ type: 'distribution' });
-  assert.ok(published.images.every((i) => i.public && i.slug));
+  assert.deepEqual(published.images.map((i) => i.slug), ['debian-12-x64']);
+  const { image: debian } = await images.retrieve('debian-12-x64');
+  assert.deepEqual([debian.id, debian.public, debian.type, debian.distribution], [published.images[0].id, true, 'base', 'Debian']);
+  await assert.rejects(images.delete(debian.id), PermissionDeniedError);
   assert.equal((await images.list({ tag_name: 'nobody' })).meta.total, 0);
 
   const { image: renamed } = await images.update(image.id, { name: 'gradient two', description: '', distribution: 'Debian' });
