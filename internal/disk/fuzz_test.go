@@ -38,7 +38,7 @@ func patched(file, patches []byte) []byte {
 	file = bytes.Clone(file)
 	for ; len(patches) >= 5; patches = patches[5:] {
 		at := int(patches[0])<<16 | int(patches[1])<<8 | int(patches[2])
-		if at%=len(file) + 1; at == len(file) {
+		if at %= len(file) + 1; at == len(file) {
 			continue
 		}
 		switch value := patches[4]; patches[3] % 4 {
