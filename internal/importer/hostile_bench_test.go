@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -47,6 +48,8 @@ type bench struct {
 // options of a bench; the zero value will do.
 type options struct {
 	objects     func(store.Objects) store.Objects // wraps the place of objects
+	dir         string                            // the data directory; "": a temporary one
+	database    string                            // file; "": in the data directory
 	maxSize     int64
 	maxAttempts int
 	quota       image.Quota
@@ -54,25 +57,31 @@ type options struct {
 
 func newBench(t *testing.T, opt options) *bench {
 	t.Helper()
-	dir := t.TempDir()
+	dir := opt.dir
+	if dir == "" {
+		dir = t.TempDir()
+	}
+	if opt.database == "" {
+		opt.database = filepath.Join(dir, "catalog.db")
+	}
 	b := &bench{
 		t: t, store: filepath.Join(dir, "store"), scratch: filepath.Join(dir, "scratch"),
 		files: map[string]http.HandlerFunc{}, log: &lockedBuffer{},
 	}
 	b.origin = httptest.NewServer(http.HandlerFunc(b.answer))
 	t.Cleanup(b.origin.Close)
-	if err := os.Mkdir(b.scratch, 0o700); err != nil {
+	if err := os.MkdirAll(b.scratch, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	b.openCatalog(filepath.Join(dir, "catalog.db"), opt)
+	b.openCatalog(opt)
 	b.run(opt)
 	return b
 }
 
-func (b *bench) openCatalog(path string, opt options) {
+func (b *bench) openCatalog(opt options) {
 	b.t.Helper()
 	ctx := b.t.Context()
-	cat, err := catalog.Open(ctx, "sqlite:"+path, catalog.Options{})
+	cat, err := catalog.Open(ctx, "sqlite:"+opt.database, catalog.Options{})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -161,6 +170,20 @@ func (b *bench) file(path string, make func() []byte) string {
 		w.Header().Set("ETag", `"1"`)
 		http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(make()))
 	})
+}
+
+// waiting serves a file of which the second half comes once it may; started is closed when the first has been sent.
+func waiting(content []byte, started chan<- struct{}, may <-chan struct{}) http.HandlerFunc {
+	var once sync.Once
+	return func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("ETag", `"1"`)
+		w.Header().Set("Content-Length", strconv.Itoa(len(content)))
+		w.Write(content[:len(content)/2])
+		w.(http.Flusher).Flush()
+		once.Do(func() { close(started) })
+		<-may
+		w.Write(content[len(content)/2:])
+	}
 }
 
 // post queues an import, as the API does.
