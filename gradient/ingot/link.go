@@ -49,42 +49,6 @@ func (s *LinkService) New(ctx context.Context, imageID int64, body LinkNewParams
 	return &answer.Link, nil
 }
 
-// UsageService tells how much storage is in use.
-type UsageService struct{ Options []option.RequestOption }
-
-// Usage is the storage of an account and of each of its images.
-type Usage struct {
-	Account AccountUsage `json:"account"`
-	Images  []ImageUsage `json:"images"`
-}
-
-// AccountUsage is what an account holds, in bytes: guest data before compression and sharing (logical), what it takes in
-// the store (stored), and what it has in common with other images (shared).
-type AccountUsage struct {
-	Images       int64 `json:"images"`
-	LogicalBytes int64 `json:"logical_bytes"`
-	StoredBytes  int64 `json:"stored_bytes"`
-	SharedBytes  int64 `json:"shared_bytes"`
-}
-
-// ImageUsage is what one image holds, in bytes as in [AccountUsage].
-type ImageUsage struct {
-	ImageID      int64  `json:"image_id"`
-	Name         string `json:"name"`
-	LogicalBytes int64  `json:"logical_bytes"`
-	StoredBytes  int64  `json:"stored_bytes"`
-	SharedBytes  int64  `json:"shared_bytes"`
-}
-
-// Get retrieves the storage that the account uses.
-func (s *UsageService) Get(ctx context.Context, opts ...option.RequestOption) (*Usage, error) {
-	answer, err := requestconfig.Answer[struct{ Usage Usage }](ctx, http.MethodGet, "v2/usage", nil, merged(s.Options, opts)...)
-	if err != nil {
-		return nil, err
-	}
-	return &answer.Usage, nil
-}
-
 // AccountService tells who the token belongs to.
 type AccountService struct{ Options []option.RequestOption }
 

@@ -58,7 +58,14 @@ func (s *ManifestService) Get(ctx context.Context, imageID int64, opts ...option
 	case len(data) > maxManifest:
 		return nil, errManifest
 	}
-	return ParseManifest(data)
+	m, err := ParseManifest(data)
+	if err != nil {
+		return nil, err
+	}
+	if tag := res.Header.Get("ETag"); tag != "" && tag != `"`+m.ContentDigest+`"` {
+		return nil, errManifest
+	}
+	return m, nil
 }
 
 // The form of a manifest, version 1. All numbers are little-endian.

@@ -111,18 +111,29 @@ func TestAccount(t *testing.T) {
 
 func TestUsage(t *testing.T) {
 	t.Parallel()
-	f, client := newFaulty(t, gradienttest.Answer(200, `{"usage":{"account":{"logical_bytes":30,"stored_bytes":20,"shared_bytes":10,"images":1},
-		"images":[{"image_id":7,"name":"disk","logical_bytes":30,"stored_bytes":20,"shared_bytes":10}]}}`))
-	got, err := client.Usage.Get(t.Context())
-	if err != nil {
-		t.Fatal(err)
+	s := newReal(t)
+	for range 3 {
+		s.available(t)
 	}
-	want := &ingot.Usage{
-		Account: ingot.AccountUsage{Images: 1, LogicalBytes: 30, StoredBytes: 20, SharedBytes: 10},
-		Images:  []ingot.ImageUsage{{ImageID: 7, Name: "disk", LogicalBytes: 30, StoredBytes: 20, SharedBytes: 10}},
+	u, err := s.client.Usage.Get(t.Context(), option.WithQuery("per_page", "2"))
+	if err != nil || u.Account.Images != 3 || u.Account.LogicalBytes != 3*(int64(len(disk))-1<<20) || len(u.Images) != 2 {
+		t.Fatalf("%+v, %v", u, err)
 	}
-	if diff := cmp.Diff(want, got); diff != "" || f.Requests()[0].RequestURI != "/v2/usage" {
+	var ids []int64
+	var total ingot.StorageUsage
+	for m, err := range s.client.Usage.ListAutoPaging(t.Context(), option.WithQuery("per_page", "2")).All() {
+		if err != nil || m.Name != "disk" || m.StoredBytes == 0 || m.SharedBytes == 0 {
+			t.Fatalf("%+v, %v", m, err)
+		}
+		ids = append(ids, m.ImageID)
+		total.LogicalBytes += m.LogicalBytes
+		total.StoredBytes += m.StoredBytes
+	}
+	if diff := cmp.Diff([]int64{1, 2, 3}, ids); diff != "" {
 		t.Error(diff)
+	}
+	if total.LogicalBytes != u.Account.LogicalBytes || total.StoredBytes != u.Account.StoredBytes {
+		t.Errorf("images add up to %+v, the account has %+v", total, u.Account)
 	}
 }
 
@@ -131,12 +142,12 @@ func TestManifest(t *testing.T) {
 	t.Parallel()
 	s := newReal(t)
 	id := s.available(t)
-	data, err := s.Manifest(t.Context(), id)
-	if err != nil {
+	var data []byte
+	raw := gradient.NewClient(s.client.Options...)
+	if err := raw.Get(t.Context(), fmt.Sprintf("v2/images/%d/manifest", id), nil, &data); err != nil {
 		t.Fatal(err)
 	}
-	_, client := newFaulty(t, gradienttest.Answer(200, string(data), "Content-Type", "application/vnd.ingot.manifest"))
-	m, err := client.Manifests.Get(t.Context(), id)
+	m, err := s.client.Manifests.Get(t.Context(), id)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -164,5 +175,9 @@ func TestManifest(t *testing.T) {
 	}
 	if _, err := ingot.ParseManifest(data[:len(data)-1]); err == nil {
 		t.Error("a manifest that was cut is none")
+	}
+	_, other := newFaulty(t, gradienttest.Answer(200, string(data), "ETag", `"another"`))
+	if _, err := other.Manifests.Get(t.Context(), id); err == nil {
+		t.Error("the manifest of another image was taken")
 	}
 }

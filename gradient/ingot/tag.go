@@ -3,6 +3,7 @@ package ingot
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 
@@ -104,31 +105,42 @@ func (s *RegionService) ListAutoPaging(ctx context.Context, opts ...option.Reque
 
 // list walks over a list whose items are under a key.
 func list[T any](ctx context.Context, path, key string, opts []option.RequestOption) *pagination.AutoPager[T] {
-	var fetch func(page int64) ([]T, pagination.Fetch[T], error)
-	fetch = func(page int64) ([]T, pagination.Fetch[T], error) {
+	return pager(func(page int64) (items []T, next string, number int64, err error) {
 		var answer map[string]json.RawMessage
-		number, err := requestconfig.DoPage(ctx, path, nil, page, &answer, opts...)
-		if err != nil {
-			return nil, nil, err
+		if number, err = requestconfig.DoPage(ctx, path, nil, page, &answer, opts...); err != nil {
+			return nil, "", 0, err
 		}
-		var items []T
 		var links gradient.PageLinks
 		for key, into := range map[string]any{key: &items, "links": &links} {
 			if answer[key] == nil {
 				continue
 			}
 			if err := json.Unmarshal(answer[key], into); err != nil {
-				return nil, nil, err
+				return nil, "", 0, fmt.Errorf("%s: %s: %w", path, key, err)
 			}
 		}
-		next, err := pagination.NextPage(links.Pages.Next, number)
-		switch {
-		case err != nil:
-			return items, func() ([]T, pagination.Fetch[T], error) { return nil, nil, err }, nil
-		case next == 0:
-			return items, nil, nil
+		return items, links.Pages.Next, number, nil
+	})
+}
+
+// pager walks over pages. get gets one, 0 the first, and returns its items, its link to the next, and its number.
+func pager[T any](get func(page int64) (items []T, next string, number int64, err error)) *pagination.AutoPager[T] {
+	var fetch func(page int64) pagination.Fetch[T]
+	fetch = func(page int64) pagination.Fetch[T] {
+		return func() ([]T, pagination.Fetch[T], error) {
+			items, link, number, err := get(page)
+			if err != nil {
+				return nil, nil, err
+			}
+			next, err := pagination.NextPage(link, number)
+			switch {
+			case err != nil: // after the items, which are good
+				return items, func() ([]T, pagination.Fetch[T], error) { return nil, nil, err }, nil
+			case next == 0:
+				return items, nil, nil
+			}
+			return items, fetch(next), nil
 		}
-		return items, func() ([]T, pagination.Fetch[T], error) { return fetch(next) }, nil
 	}
-	return pagination.NewAutoPager(func() ([]T, pagination.Fetch[T], error) { return fetch(0) })
+	return pagination.NewAutoPager(fetch(0))
 }

@@ -34,7 +34,6 @@ type Service struct {
 	api     *api.API
 	account int64
 	storeID int64
-	objects *local.Store
 	store   *store.Store
 }
 
@@ -63,10 +62,11 @@ func (s *Service) open(ctx context.Context, dir string) (err error) {
 	if err := s.populate(ctx); err != nil {
 		return err
 	}
-	if s.objects, err = local.Open(filepath.Join(dir, "store")); err != nil {
+	objects, err := local.Open(filepath.Join(dir, "store"))
+	if err != nil {
 		return err
 	}
-	if s.store, err = store.New(s.objects, s.Catalog.Index(s.storeID)); err != nil {
+	if s.store, err = store.New(objects, s.Catalog.Index(s.storeID)); err != nil {
 		return err
 	}
 	if s.api, err = api.New(api.Config{Catalog: s.Catalog, Files: files{s.store, export.New()}, Log: log}); err != nil {
@@ -183,19 +183,8 @@ func (f files) Open(ctx context.Context, c image.Content, format string) (api.Fi
 	if err != nil {
 		return nil, err
 	}
+	if format == "manifest" {
+		return d.Manifest(), nil
+	}
 	return f.exporter.File(d, c.Digest, format)
-}
-
-// Manifest returns an image's manifest as the store keeps it.
-func (s *Service) Manifest(ctx context.Context, imageID int64) ([]byte, error) {
-	c, err := s.Catalog.Content(ctx, s.account, imageID)
-	if err != nil {
-		return nil, err
-	}
-	size, err := s.objects.Stat(ctx, c.Object)
-	if err != nil {
-		return nil, err
-	}
-	data := make([]byte, size)
-	return data, s.objects.ReadAt(ctx, c.Object, data, 0)
 }
