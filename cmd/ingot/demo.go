@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"compress/gzip"
 	"context"
 	"errors"
@@ -11,8 +12,10 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"ingot/gradient/ingot"
 	"ingot/internal/export"
 )
 
@@ -51,7 +54,7 @@ func (c *demoCmd) Run(ctx context.Context, term terminal) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, d.stop()) }()
-	say("2. The service, on embedded defaults: %s", d.client.url)
+	say("2. The service, on embedded defaults: %s", d.url)
 	if err := d.importAndCompare(ctx, term, web.url+"/disk.qcow2.gz", say); err != nil {
 		return err
 	}
@@ -66,7 +69,8 @@ func (c *demoCmd) Run(ctx context.Context, term terminal) (err error) {
 // demo is the running service and a client of it.
 type demo struct {
 	service *service
-	client  *demoClient
+	client  *client
+	url     string
 	cancel  context.CancelFunc
 	ended   chan error
 	data    string
@@ -89,7 +93,8 @@ func startDemo(ctx context.Context, data, allow string) (*demo, error) {
 	if err != nil {
 		return nil, errors.Join(err, d.stop())
 	}
-	d.client = newDemoClient(s.url(), string(token))
+	d.url = s.url()
+	d.client = newClient(d.url, strings.TrimSpace(string(token)))
 	return d, nil
 }
 
@@ -101,38 +106,61 @@ func (d *demo) stop() error {
 // stay leaves the service running until a signal, and says how to reach it.
 func (d *demo) stay(ctx context.Context, term terminal) error {
 	fmt.Fprintf(term.Out, "\nThe service goes on until you press Ctrl-C:\n\n  export INGOT_URL=%s INGOT_TOKEN=$(cat %s)\n  curl -H \"Authorization: Bearer $INGOT_TOKEN\" $INGOT_URL/v2/images\n",
-		d.client.url, filepath.Join(d.data, "token"))
+		d.url, filepath.Join(d.data, "token"))
 	<-ctx.Done()
 	return nil
 }
 
 func (d *demo) importAndCompare(ctx context.Context, term terminal, source string, say func(string, ...any)) error {
 	begun := time.Now()
-	id, err := d.client.create(ctx, "demo", source)
+	create := imageCreateCmd{Region: "nyc3"}
+	m, err := create.create(ctx, d.client, "demo", source)
 	if err != nil {
 		return err
 	}
-	say("3. POST /v2/images: accepted as image %d", id)
-	report, err := d.client.watch(ctx, id, newBar(term))
+	say("3. POST /v2/images: accepted as image %d", m.ID)
+	report, err := d.client.follow(ctx, m.ID, newBar(term))
 	if err != nil {
 		return err
 	}
 	say("   available after %s: %s read, a disk of %s with %s of data, stored in %s",
 		time.Since(begun).Round(10*time.Millisecond), sizeText(report.BytesRead), sizeText(report.GuestSize),
 		sizeText(report.DataBytes), sizeText(report.StoredBytes))
-	compared, err := d.client.compare(ctx, id, demoDisk{})
+	if err := d.compare(ctx, m.ID); err != nil {
+		return err
+	}
+	say("4. GET /v2/images/%d/file?format=raw: all %s read back and equal", m.ID, sizeText(demoSize))
+
+	if m, err = create.create(ctx, d.client, "demo again", source); err != nil {
+		return err
+	}
+	if report, err = d.client.follow(ctx, m.ID, newBar(term)); err != nil {
+		return err
+	}
+	say("5. The same image once more, as image %d: %s more stored", m.ID, sizeText(report.StoredBytes))
+	return nil
+}
+
+// compare reads an image back as raw and compares every byte with what it was made of.
+func (d *demo) compare(ctx context.Context, id int64) error {
+	file, err := d.client.more.Files.Open(ctx, id, ingot.FileOpenParams{Format: ingot.FileFormatRaw})
 	if err != nil {
 		return err
 	}
-	say("4. GET /v2/images/%d/file?format=raw: all %s read back and equal", id, sizeText(compared))
-
-	if id, err = d.client.create(ctx, "demo again", source); err != nil {
-		return err
+	if file.Size() != demoSize {
+		return fmt.Errorf("the image read back has %d bytes in place of %d", file.Size(), int64(demoSize))
 	}
-	if report, err = d.client.watch(ctx, id, newBar(term)); err != nil {
-		return err
+	r := file.NewReader(0)
+	defer r.Close()
+	got, want := make([]byte, 1<<20), make([]byte, 1<<20)
+	for off := int64(0); off < demoSize; off += int64(len(got)) {
+		if _, err := io.ReadFull(r, got); err != nil {
+			return err
+		}
+		if _, err := (demoDisk{}).ReadAt(want, off); err != nil || !bytes.Equal(got, want) {
+			return fmt.Errorf("the image read back differs in the megabyte at %d", off)
+		}
 	}
-	say("5. The same image once more, as image %d: %s more stored", id, sizeText(report.StoredBytes))
 	return nil
 }
 

@@ -29,10 +29,13 @@ type cli struct {
 	Account accountCmd `cmd:"" help:"Create and list accounts."`
 	Publish publishCmd `cmd:"" help:"Make images public: one, or a whole catalogue of them."`
 	Retire  retireCmd  `cmd:"" help:"Take a public image out of the lists."`
-	Image   imageCmd   `cmd:"" help:"Register images of the types that only the operator can make."`
+	Image   imageCmd   `cmd:"" help:"Create, list, show, change, delete, transfer and fetch images, through the API."`
+	Tag     tagCmd     `cmd:"" help:"Create, list and delete tags, and put them on images, through the API."`
 	Usage   usageCmd   `cmd:"" help:"Show what each account's images hold of the disk."`
 	GC      gcCmd      `cmd:"" name:"gc" help:"Free what no image needs any more. Safe while the service runs."`
-	Version versionCmd `cmd:"" help:"Print the version."`
+
+	Completion completionCmd `cmd:"" help:"Print the completion script for a shell: source <(ingot completion bash)"`
+	Version    versionCmd    `cmd:"" help:"Print the version."`
 }
 
 // terminal is where a command writes: results on Out, everything else on Err.

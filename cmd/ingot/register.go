@@ -80,7 +80,7 @@ func await(ctx context.Context, term terminal, cat *catalog.Catalog, m image.Ima
 		case p.Phase != image.PhaseQueued:
 			hint.Stop()
 		}
-		bar.show(importReport{BytesRead: p.BytesRead, BytesExpected: p.BytesExpected})
+		bar.show(string(p.Phase), p.BytesRead, p.BytesExpected)
 		select {
 		case <-ctx.Done():
 			return errors.New("not waited for; the import goes on")
