@@ -7,6 +7,8 @@ import (
 	"net/url"
 	"strings"
 	"testing"
+
+	"ingot/internal/image"
 )
 
 // FuzzRequests sends all kinds of requests with a token that may do everything: none is the service's fault, none is
@@ -16,11 +18,17 @@ func FuzzRequests(f *testing.F) {
 		{"GET", "/v2/images?page=2&per_page=1&tag_name=a", ""}, {"POST", "/v2/images", `{"name":"a","url":"http://a/","region":"nyc3"}`},
 		{"PUT", "/v2/images/1", `{"name":"b"}`}, {"DELETE", "/v2/images/3/", "x"}, {"HEAD", "/v2/images/1/import", ""},
 		{"GET", "/v2/images/1/file?format=qcow2", ""}, {"OPTIONS", "/v2//images/../x", ""}, {"GET", "/v2/images/%00%ff%2f..", ""},
+		{"POST", "/v2/images/1/actions", `{"type":"transfer","region":"fra1"}`}, {"GET", "/v2/actions?page=2", ""}, {"GET", "/v2/images/1/actions/1", ""},
+		{"POST", "/v2/tags", `{"name":"a:b"}`}, {"DELETE", "/v2/tags/a%3Ab/resources", `{"resources":[{"resource_id":"1","resource_type":"image"}]}`},
+		{"GET", "/v2/tags/a", ""}, {"GET", "/v2/regions?per_page=1", ""}, {"POST", "/v2/images/1/account_transfer/accept", `{"transfer_id":1,"recipient_uuid":""}`},
+		{"POST", "/v2/images/2/account_transfer", `{"recipient_email":"bob@example.com"}`}, {"GET", "/v2/account", ""},
 		{"GET", "/v2/images/ubuntu;x=1?type=application&private=%zz", ""}, {"PATCH", "//", ""}, {"GET", "/v2/images/%2e%2e", ""},
 	} {
 		f.Add(seed[0], seed[1], []byte(seed[2]))
 	}
 	s := newService(f, nil)
+	s.register(f, "alice", image.Backup, "1")
+	s.register(f, "alice", image.Snapshot, "2")
 	s.create(f, "alice", 3)
 	f.Fuzz(func(t *testing.T, method, target string, body []byte) {
 		u, err := url.ParseRequestURI(target)
