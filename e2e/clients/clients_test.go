@@ -57,7 +57,13 @@ const python = "/usr/bin/python3" // Debian's, which has Debian's modules
 
 func clients() []client {
 	return []client{{
-		name: "gradient", need: needNode, folder: nodeModules, slash: true,
+		name: "curl", need: needCurl, folder: here, slash: true,
+		command: []string{"./curl.sh"}, pages: []string{"./curl.sh", "pages"},
+		environment: func(url, token, ca string) []string {
+			return []string{"INGOT_URL=" + url, "INGOT_TOKEN=" + token, "CURL_CA_BUNDLE=" + ca}
+		},
+	}, {
+		name: "@digitalocean/gradient", need: needNode, folder: nodeModules, slash: true,
 		command: []string{"node", "gradient.mjs"}, pages: []string{"node", "gradient.mjs", "pages"},
 		environment: func(url, token, ca string) []string {
 			return []string{"GRADIENT_BASE_URL=" + url, "DIGITALOCEAN_ACCESS_TOKEN=" + token, "NODE_EXTRA_CA_CERTS=" + ca}
@@ -75,16 +81,16 @@ func clients() []client {
 			return []string{"DIGITALOCEAN_END_POINT=" + url + "/v2/", "DIGITALOCEAN_ACCESS_TOKEN=" + token, "REQUESTS_CA_BUNDLE=" + ca}
 		},
 	}, {
-		name: "libcloud", need: needModule("libcloud"), folder: here,
+		name: "Apache libcloud", need: needModule("libcloud"), folder: here,
 		command: []string{python, "apache_libcloud.py"}, pages: []string{python, "apache_libcloud.py", "pages"},
 		environment: func(url, token, ca string) []string {
 			return []string{"INGOT_URL=" + url, "INGOT_TOKEN=" + token, "SSL_CERT_FILE=" + ca}
 		},
 	}, {
-		name: "ansible", need: needAnsible, folder: here,
+		name: "Ansible", need: needAnsible, folder: here,
 		command: []string{"ansible-playbook", "ansible.yml"}, pages: []string{"ansible-playbook", "ansible_pages.yml"},
 		environment: func(url, token, ca string) []string {
-			return []string{"INGOT_URL=" + url, "DO_API_TOKEN=" + token, "SSL_CERT_FILE=" + ca, "ANSIBLE_LOCALHOST_WARNING=false"}
+			return []string{"INGOT_URL=" + url, "DO_API_TOKEN=" + token, "SSL_CERT_FILE=" + ca}
 		},
 	}}
 }
@@ -187,6 +193,8 @@ func (o origin) sources() []string {
 }
 
 func here(*testing.T) string { return "." }
+
+func needCurl(t *testing.T) { disktest.NeedTool(t, "curl") }
 
 func needNode(t *testing.T) { disktest.NeedTool(t, "node", "npm") }
 
