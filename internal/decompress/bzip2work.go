@@ -1,0 +1,73 @@
+package decompress
+
+import "sync"
+
+// bzip2Workers are kept: to touch fresh memory costs more than to decode a small file.
+var bzip2Workers = sync.Pool{New: func() any { return newBzip2Worker() }}
+
+// worker decodes blocks, one after the other.
+func (f *bzip2File) worker() {
+	var w *bzip2Worker // got when there is something to do: a small file never needs the second
+	defer func() {
+		if w != nil {
+			w.in.src = nil
+			bzip2Workers.Put(w)
+		}
+	}()
+	for {
+		select {
+		case b := <-f.work:
+			if w == nil {
+				w = bzip2Workers.Get().(*bzip2Worker)
+			}
+			f.decode(w, b)
+		case <-f.ctx.Done():
+			return
+		}
+	}
+}
+
+// decode decodes a block, and hands its text over as far as anybody takes it.
+func (f *bzip2File) decode(w *bzip2Worker, b *block) {
+	defer close(b.pieces)
+	b.err = w.read(f.src, b.start)
+	b.end, b.size, b.crc = w.in.at(), w.n, w.crc
+	close(b.read)
+	if b.err != nil {
+		return
+	}
+	x := expander{piece: f.buffer(), send: func(piece []byte) ([]byte, bool) {
+		select {
+		case b.pieces <- piece:
+			return f.buffer(), true
+		case <-b.dropped:
+		case <-b.noGuess:
+		case <-f.ctx.Done():
+		}
+		return nil, false
+	}}
+	x.expand(w.invert(w.n, w.row))
+	f.recycle(x.piece)
+	b.sum = x.sum()
+}
+
+// buffer returns an empty piece.
+func (f *bzip2File) buffer() []byte {
+	select {
+	case b := <-f.unused:
+		return b
+	default:
+		return make([]byte, 0, pieceSize)
+	}
+}
+
+// recycle keeps a piece for later.
+func (f *bzip2File) recycle(piece []byte) {
+	if piece == nil {
+		return
+	}
+	select {
+	case f.unused <- piece[:0]:
+	default:
+	}
+}
