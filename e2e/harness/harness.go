@@ -87,6 +87,9 @@ func (s *Service) ready(client *http.Client) bool {
 	return resp.StatusCode == http.StatusOK
 }
 
+// PID is the process's.
+func (s *Service) PID() int { return s.cmd.Process.Pid }
+
 // Kill is kill -9.
 func (s *Service) Kill() {
 	s.cmd.Process.Kill()

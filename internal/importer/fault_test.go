@@ -6,6 +6,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
@@ -178,7 +179,11 @@ func TestNoSpaceForTheDatabase(t *testing.T) {
 	filler := filepath.Join(dir, "db", "filler")
 	fillUp(t, filler)
 	close(full)
-	time.Sleep(300 * time.Millisecond) // the import runs into it, or not; either way it must end well
+	for end := time.Now().Add(patience); !strings.Contains(b.log.String(), "disk is full"); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(end) {
+			t.Fatalf("nobody noticed that the disk is full\n%s", b.log)
+		}
+	}
 	if err := os.Remove(filler); err != nil {
 		t.Fatal(err)
 	}

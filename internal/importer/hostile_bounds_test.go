@@ -1,0 +1,45 @@
+package importer_test
+
+import (
+	"testing"
+
+	"ingot/internal/disk/craft"
+	"ingot/internal/image"
+)
+
+// TestSizeBound imports files and disks around a bound of 1 MiB.
+func TestSizeBound(t *testing.T) {
+	b := newBench(t, options{maxSize: mib})
+	rawOf := func(n int) []byte { return craft.Guest(n, 9) }
+	qcow2Of := func(size uint64) []byte {
+		return craft.NewQCOW2(craft.Setting{Version: 3, ClusterBits: 12, Size: size}).Fill(craft.Guest(64*kib, 9)).Bytes
+	}
+	for _, c := range []struct {
+		name, code string
+		file       []byte
+	}{
+		{"raw, a sector less", "", rawOf(mib - 512)},
+		{"raw, a byte less, which makes a whole sector", "disk_too_large", rawOf(mib - 1)},
+		{"raw, at the bound", "file_too_large", rawOf(mib)},
+		{"raw, a byte more", "file_too_large", rawOf(mib + 1)},
+		{"gzip, a sector less", "", gzipped(rawOf(mib - 512))},
+		{"gzip, at the bound", "image_too_large", gzipped(rawOf(mib))},
+		{"gzip, a byte more", "image_too_large", gzipped(rawOf(mib + 1))},
+		{"gzip, far more", "image_too_large", gzipped(append(rawOf(mib), make([]byte, 64*mib)...))},
+		{"bzip2, at the bound", "image_too_large", bzip2Of(t, "bzip2", rawOf(mib))},
+		{"qcow2, a sector less", "", qcow2Of(mib - 512)},
+		{"qcow2, at the bound", "disk_too_large", qcow2Of(mib)},
+		{"qcow2, a sector more", "disk_too_large", qcow2Of(mib + 512)},
+	} {
+		m, p := b.settled(b.post(b.file("/"+c.code+c.name[:3], func() []byte { return c.file })))
+		if want := map[bool]image.Status{true: image.Available, false: image.Deleted}[c.code == ""]; m.Status != want || p.ErrorCode != c.code {
+			t.Errorf("%s: %s, %s: %s; want %q", c.name, m.Status, p.ErrorCode, m.ErrorMessage, c.code)
+		}
+		if c.code == "" {
+			if err := b.cat.DeleteImage(t.Context(), b.account, m.ID); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b.wantNothing()
+}
