@@ -264,6 +264,19 @@ func TestDumps(t *testing.T) {
 	}
 }
 
+// TestDumpOfABodyOfOneUse: what was sent once is gone, and the rest of the request is not.
+func TestDumpOfABodyOfOneUse(t *testing.T) {
+	f := newFaulty(t, answer(422, `{}`))
+	ctx, cancel := context.WithCancel(t.Context())
+	client := f.client()
+	err := client.Post(ctx, "v2/x", nil, nil, option.WithRequestBody("text/plain", io.LimitReader(strings.NewReader("once"), 10)))
+	cancel()
+	var e *gradient.Error
+	if !errors.As(err, &e) || !bytes.Contains(e.DumpRequest(true), []byte("Content-Type: text/plain")) {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestRealErrors(t *testing.T) {
 	s := newService(t)
 	client := s.client()

@@ -37,7 +37,7 @@ func TestBaseURL(t *testing.T) {
 }
 
 func TestEnvironment(t *testing.T) {
-	f := newFaulty(t, answer(200, `{}`), answer(200, `{}`), answer(200, `{}`))
+	f := newFaulty(t, answer(200, `{}`), answer(200, `{}`), answer(200, `{}`), answer(200, `{}`))
 	t.Setenv("DIGITALOCEAN_ACCESS_TOKEN", "of the environment")
 	t.Setenv("GRADIENT_BASE_URL", f.URL+"/v2/")
 	client := gradient.NewClient()
@@ -58,6 +58,10 @@ func TestEnvironment(t *testing.T) {
 		}
 	}
 	t.Setenv("GRADIENT_BASE_URL", "nonsense")
+	explicit := f.client()
+	if _, err := explicit.GPUDroplets.Images.Get(t.Context(), byID(1)); err != nil {
+		t.Errorf("the environment's base URL wins over the client's: %v", err)
+	}
 	broken := gradient.NewClient()
 	if _, err := broken.GPUDroplets.Images.Get(t.Context(), byID(1)); err == nil || !strings.Contains(err.Error(), "nonsense") {
 		t.Error(err)
@@ -71,7 +75,7 @@ func TestDefaultIsDigitalOcean(t *testing.T) {
 	var seen *http.Request
 	client := gradient.NewClient(option.WithMiddleware(func(r *http.Request, _ option.MiddlewareNext) (*http.Response, error) {
 		seen = r
-		return &http.Response{StatusCode: 200, Body: http.NoBody, Header: http.Header{}, Request: r}, nil
+		return &http.Response{StatusCode: 200}, nil // all that a middleware must say
 	}))
 	if _, err := client.GPUDroplets.Images.Get(t.Context(), byID(1)); err != nil {
 		t.Fatal(err)

@@ -34,10 +34,7 @@ func apply(f func(*requestconfig.RequestConfig)) RequestOption {
 // WithBaseURL says where the API is. A slash or /v2 at the end makes no difference.
 func WithBaseURL(base string) RequestOption {
 	u, err := requestconfig.ParseBaseURL(base)
-	return requestconfig.RequestOptionFunc(func(c *requestconfig.RequestConfig) error {
-		c.BaseURL = u
-		return err
-	})
+	return apply(func(c *requestconfig.RequestConfig) { c.BaseURL, c.BaseURLError = u, err })
 }
 
 // WithEnvironmentProduction sends requests to DigitalOcean, which is the default.

@@ -3,6 +3,7 @@ package apierror
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -90,11 +91,14 @@ var secret = []string{"Authorization", "Proxy-Authorization", "Cookie", "Set-Coo
 
 // DumpRequest returns the request as it went out, for logs, with the token left out.
 func (e *Error) DumpRequest(body bool) []byte {
-	req := e.Request.Clone(e.Request.Context())
+	req := e.Request.Clone(context.WithoutCancel(e.Request.Context()))
 	redact(req.Header)
-	req.URL.User = nil
+	req.URL.User, req.Body = nil, nil
 	if req.GetBody != nil {
-		req.Body, _ = req.GetBody() // it was read when it was sent; a nil body is dumped as none
+		req.Body, _ = req.GetBody() // a new one: the first was read when it was sent
+	}
+	if req.Body == nil {
+		req.ContentLength = 0
 	}
 	out, _ := httputil.DumpRequestOut(req, body) // what failed is not there
 	return out

@@ -93,6 +93,12 @@ func (c *RequestConfig) attempt() (*http.Request, *http.Response, error) {
 		cancel()
 		return req, nil, errors.New("a middleware returned neither an answer nor an error")
 	}
+	if res.Body == nil { // net/http has always one, a middleware perhaps not
+		res.Body = http.NoBody
+	}
+	if res.Request == nil {
+		res.Request = req
+	}
 	res.Body = &cancelBody{res.Body, cancel}
 	return req, res, nil
 }

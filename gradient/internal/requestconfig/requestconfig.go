@@ -53,6 +53,7 @@ type RequestConfig struct {
 	MaxRetries       int
 	RequestTimeout   time.Duration // of one attempt; 0: none
 	BaseURL          *url.URL
+	BaseURLError     error // of the base URL that was set last
 	AccessToken      string
 	HTTPClient       HTTPDoer
 	Middlewares      []Middleware
@@ -83,11 +84,11 @@ func New(ctx context.Context, method, path string, params, into any, opts ...Req
 			return nil, err
 		}
 	}
-	if c.BaseURL == nil {
-		var err error
-		if c.BaseURL, err = ParseBaseURL(DefaultBaseURL); err != nil {
-			return nil, err
-		}
+	if c.BaseURL == nil && c.BaseURLError == nil {
+		c.BaseURL, c.BaseURLError = ParseBaseURL(DefaultBaseURL)
+	}
+	if c.BaseURLError != nil {
+		return nil, c.BaseURLError
 	}
 	if method == http.MethodPost && c.Header.Get("Idempotency-Key") == "" {
 		c.Header.Set("Idempotency-Key", "go-retry-"+rand.Text()) // one for all attempts
