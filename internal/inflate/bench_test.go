@@ -3,6 +3,7 @@ package inflate
 import (
 	"bytes"
 	"compress/flate"
+	"hash/adler32"
 	"io"
 	"io/fs"
 	"os"
@@ -77,4 +78,16 @@ func BenchmarkClusters(b *testing.B) {
 		_, err := io.ReadFull(sr, dst)
 		return err
 	})
+}
+
+func BenchmarkAdler(b *testing.B) {
+	text := make([]byte, cluster)
+	for name, sum := range map[string]func([]byte) uint32{"inflate": adler, "standard": adler32.Checksum} {
+		b.Run(name, func(b *testing.B) {
+			b.SetBytes(cluster)
+			for b.Loop() {
+				sum(text)
+			}
+		})
+	}
 }

@@ -6,6 +6,7 @@ import (
 	"compress/zlib"
 	"errors"
 	"fmt"
+	"hash/adler32"
 	"io"
 	"math/rand/v2"
 	"testing"
@@ -259,6 +260,20 @@ func TestZlib(t *testing.T) {
 	}
 	if n, err := Zlib(make([]byte, 10), b.Bytes()); n != 10 || err != ErrFull {
 		t.Errorf("into 10 bytes: %d, %v; want 10, %v", n, err, ErrFull)
+	}
+}
+
+func TestAdler(t *testing.T) {
+	rng := rand.New(rand.NewPCG(6, 6))
+	full := bytes.Repeat([]byte{0xff}, 300_000)
+	noise := texts()["noise"]
+	for range 2000 {
+		n := rng.IntN(1 << rng.IntN(18))
+		for _, text := range [][]byte{full[:n], noise[:n]} {
+			if got, want := adler(text), adler32.Checksum(text); got != want {
+				t.Fatalf("%d bytes: %08x, want %08x", n, got, want)
+			}
+		}
 	}
 }
 

@@ -1,9 +1,6 @@
 package inflate
 
-import (
-	"encoding/binary"
-	"hash/adler32"
-)
+import "encoding/binary"
 
 // Zlib decodes a stream in the zlib wrapper (RFC 1950) into dst, as Inflate does, and verifies its checksum. With
 // ErrFull the checksum is not verified.
@@ -26,7 +23,7 @@ func Zlib(dst, src []byte) (n int, err error) {
 	if len(sum) < 4 {
 		return n, ErrTruncated
 	}
-	if adler32.Checksum(dst[:n]) != binary.BigEndian.Uint32(sum) {
+	if adler(dst[:n]) != binary.BigEndian.Uint32(sum) {
 		return n, CorruptError("data that its checksum does not match")
 	}
 	return n, nil
