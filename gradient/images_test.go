@@ -350,3 +350,36 @@ func TestActions(t *testing.T) {
 		t.Errorf("an action of no kind: %v", err)
 	}
 }
+
+func TestRealActions(t *testing.T) {
+	s := newService(t)
+	client := s.client()
+	images := client.GPUDroplets.Images
+	m, err := images.New(t.Context(), newImage)
+	if err != nil {
+		t.Fatal(err)
+	}
+	id := m.Image.ID
+	transfer := gradient.GPUDropletImageActionNewParams{
+		OfImageActionTransfer: &gradient.GPUDropletImageActionNewParamsBodyImageActionTransfer{Region: gradient.RegionSlugFra1},
+	}
+	_, err = images.Actions.New(t.Context(), id, transfer)
+	wantError(t, err, 422, "unprocessable_entity") // it is not available yet
+	if err := s.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	started, err := images.Actions.New(t.Context(), id, transfer)
+	if err != nil || started.ResourceID != id || started.ResourceType != "image" || started.Region.Slug != gradient.RegionSlugFra1 {
+		t.Fatalf("%+v, %v", started, err)
+	}
+	got, err := images.Actions.Get(t.Context(), id, started.ID)
+	if err != nil || got.ID != started.ID || got.Type != "transfer" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	page, err := images.Actions.List(t.Context(), id)
+	if err != nil || len(page.Actions) != 1 || page.Actions[0].ID != started.ID || page.Meta.Total != 1 {
+		t.Errorf("%+v, %v", page, err)
+	}
+	_, err = images.Actions.Get(t.Context(), id, started.ID+1)
+	wantError(t, err, 404, "not_found")
+}
