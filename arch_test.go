@@ -42,6 +42,7 @@ var allowed = map[string][]string{
 	"internal/catalog":               {"internal/image", "internal/store"}, // the chunk index speaks in the store's words
 	"internal/queue":                 {"internal/image"},
 	"internal/importer":              {"internal/image", "internal/source", "internal/decompress", "internal/spool", "internal/disk", "internal/disk/*", "internal/store"},
+	"internal/upload":                {"internal/image"},
 	"internal/api":                   {"internal/image"},
 	"internal/panel":                 {"gradient", "gradient/*"},
 	"cmd/ingot":                      {"*"},

@@ -22,6 +22,7 @@ import (
 	"ingot/internal/queue"
 	"ingot/internal/source"
 	"ingot/internal/store"
+	"ingot/internal/upload"
 )
 
 // service is everything that one process of ingot serve runs.
@@ -32,7 +33,8 @@ type service struct {
 	catalog *catalog.Catalog
 	stores  *stores
 	storeOf map[string]int64 // by region
-	runner  *queue.Runner    // nil without the role worker
+	uploads *upload.Uploads
+	runner  *queue.Runner // nil without the role worker
 	metrics *metrics
 	api     *api.API // nil without the role api
 	sweep   chan struct{}
@@ -65,6 +67,9 @@ func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *servi
 		return nil, err
 	}
 	if err := s.firstToken(ctx); err != nil {
+		return nil, err
+	}
+	if s.uploads, err = upload.New(filepath.Join(cmd.Data, "uploads"), int64(cmd.MaxImageSize), s.catalog); err != nil {
 		return nil, err
 	}
 	if err := s.openWorker(); err != nil {
@@ -129,7 +134,7 @@ func (s *service) openWorker() error {
 	s.runner = &queue.Runner{
 		Jobs: s.catalog,
 		Work: measuredWork{&importer.Importer{
-			Source: client, Stores: s.regionStore, Catalog: measuredCatalog{s.catalog, s.metrics},
+			Source: client, Uploads: s.uploads, Stores: s.regionStore, Catalog: measuredCatalog{s.catalog, s.metrics},
 			Scratch: scratch, MaxSize: int64(s.cmd.MaxImageSize), Log: s.log,
 		}, s.metrics},
 		Workers: s.cmd.Workers,
@@ -147,7 +152,7 @@ func (s *service) openAPI(ctx context.Context) (err error) {
 		limiter = api.NewLimiter()
 	}
 	s.api, err = api.New(api.Config{
-		Catalog: s.catalog, Files: s.stores, Log: s.log,
+		Catalog: s.catalog, Uploads: s.uploads, Files: s.stores, Log: s.log,
 		Regions: s.regions(), PublicURL: s.cmd.PublicURL, Wake: s.wake, Limiter: limiter,
 	})
 	if err != nil {

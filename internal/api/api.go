@@ -38,6 +38,7 @@ type Config struct {
 	Files   Files
 	Log     *slog.Logger
 
+	Uploads   Uploads        // nil: none are taken
 	Regions   []image.Region // none: image.DefaultRegions
 	PublicURL string         // what links begin with; "": the request's own scheme and Host
 	Limiter   Limiter        // nil: requests are not limited
@@ -48,6 +49,7 @@ type Config struct {
 type API struct {
 	catalog   Catalog
 	files     Files
+	uploads   Uploads
 	log       *slog.Logger
 	regions   []image.Region
 	publicURL string
@@ -62,7 +64,7 @@ type API struct {
 // New returns an API. The error says what is wrong with the public URL.
 func New(cfg Config) (*API, error) {
 	a := &API{
-		catalog: cfg.Catalog, files: cfg.Files, log: cfg.Log, regions: cfg.Regions,
+		catalog: cfg.Catalog, files: cfg.Files, uploads: cfg.Uploads, log: cfg.Log, regions: cfg.Regions,
 		limiter: cfg.Limiter, wake: cfg.Wake, publicURL: strings.TrimRight(cfg.PublicURL, "/"),
 	}
 	if u, err := url.Parse(a.publicURL); a.publicURL != "" && (err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "") {

@@ -59,14 +59,16 @@ func recount(ctx context.Context, t *tx, s shelf, block int64) error {
 
 // held is what the accounts hold, counted; all of them, or one.
 const held = `SELECT q.account_id, q.images AS kept_images, q.bytes AS kept_bytes, q.queued AS kept_queued,
-		q.running AS kept_running, coalesce(i.images, 0) AS images, coalesce(i.bytes, 0) AS bytes,
+		q.running AS kept_running, coalesce(i.images, 0) AS images, coalesce(i.bytes, 0) + coalesce(u.bytes, 0) AS bytes,
 		coalesce(j.queued, 0) AS queued, coalesce(j.running, 0) AS running
 	FROM quota q
 	LEFT JOIN (SELECT account_id, count(*) AS images, CAST(sum(data_size) AS BIGINT) AS bytes FROM image
 		WHERE removed_at IS NULL AND status <> 'deleted' GROUP BY account_id) AS i ON i.account_id = q.account_id
 	LEFT JOIN (SELECT account_id, count(CASE WHEN state = 'queued' THEN 1 END) AS queued,
 			count(CASE WHEN state = 'running' THEN 1 END) AS running FROM import
-		WHERE state = 'queued' OR state = 'running' GROUP BY account_id) AS j ON j.account_id = q.account_id`
+		WHERE state = 'queued' OR state = 'running' GROUP BY account_id) AS j ON j.account_id = q.account_id
+	LEFT JOIN (SELECT account_id, CAST(sum(size) AS BIGINT) AS bytes FROM upload
+		WHERE NOT dead GROUP BY account_id) AS u ON u.account_id = q.account_id`
 
 func (c *Catalog) checkAccounts(ctx context.Context) (int, error) {
 	var wrong []int64

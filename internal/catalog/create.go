@@ -27,6 +27,11 @@ func (c *Catalog) CreateImage(ctx context.Context, account int64, in image.Creat
 			return err
 		}
 		if id == 0 {
+			uploaded, err := useUpload(ctx, t, account, in.URL)
+			if err != nil {
+				return err
+			}
+			h.bytes -= uploaded // what it takes is given back when the image is there
 			if err := h.admit(); err != nil {
 				return err
 			}

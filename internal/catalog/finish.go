@@ -88,6 +88,13 @@ func (c *Catalog) Publish(ctx context.Context, claim image.Claim, p image.Progre
 		if err != nil {
 			return err
 		}
+		var freed int64 // an upload ends as it becomes an image
+		if id, ok := image.UploadID(claim.URL); ok {
+			if freed, err = endUpload(ctx, t, claim.AccountID, id); err != nil {
+				return err
+			}
+			h.bytes -= freed
+		}
 		if h.max.Bytes > 0 && h.bytes+w.DataBytes > h.max.Bytes {
 			return refusal.New("quota_bytes", "The image holds %d bytes of data; with it the account would hold %d and "+
 				"may hold at most %d. Delete an image first, or ask for a larger quota.",
@@ -105,7 +112,7 @@ func (c *Catalog) Publish(ctx context.Context, claim image.Claim, p image.Progre
 		if err != nil {
 			return err
 		}
-		return change{running: -1, bytes: w.DataBytes}.apply(ctx, t, claim.AccountID)
+		return change{running: -1, bytes: w.DataBytes - freed}.apply(ctx, t, claim.AccountID)
 	})
 }
 

@@ -137,6 +137,12 @@ func ValidateURL(s string) error {
 	if err != nil {
 		return invalid("url is not a valid URL; https://example.com/disk.qcow2 is the form that will do.")
 	}
+	if u.Scheme == "upload" {
+		if _, ok := UploadID(s); !ok {
+			return invalid("url names no upload; upload: is followed by the last part of the upload's address, 32 hexadecimal digits.")
+		}
+		return validateChecksum(u.Fragment)
+	}
 	if u.Scheme != "http" && u.Scheme != "https" {
 		return invalid("url must begin with http:// or https://.")
 	}

@@ -43,7 +43,7 @@ func TestCreateValidate(t *testing.T) {
 		{"NUL in a description", func(c *image.Create) { c.Description = "a\x00" }, "description holds the control character U+0000"},
 		{"ftp", func(c *image.Create) { c.URL = "ftp://example.com/a" }, "url must begin with http"},
 		{"file", func(c *image.Create) { c.URL = "file:///etc/passwd" }, "url must begin with http"},
-		{"upload", func(c *image.Create) { c.URL = "upload:1234" }, "url must begin with http"},
+		{"upload", func(c *image.Create) { c.URL = "upload:1234" }, "url names no upload"},
 		{"no scheme", func(c *image.Create) { c.URL = "example.com/disk" }, "url must begin with http"},
 		{"no host", func(c *image.Create) { c.URL = "https:///disk" }, "url names no host"},
 		{"port alone", func(c *image.Create) { c.URL = "https://:443/disk" }, "url names no host"},

@@ -5,6 +5,7 @@ package importer
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"time"
 
@@ -21,9 +22,16 @@ type Catalog interface {
 	Publish(ctx context.Context, c image.Claim, p image.Progress, w store.Written) error
 }
 
+// Uploads opens files that clients have sent.
+type Uploads interface {
+	// Open returns the file of an account's upload, and its size in bytes.
+	Open(ctx context.Context, account int64, id string) (io.ReadCloser, int64, error)
+}
+
 // Importer runs imports; several may run at once.
 type Importer struct {
 	Source  *source.Client
+	Uploads Uploads
 	Stores  func(region string) (*store.Store, error) // the store of a region
 	Catalog Catalog
 	Scratch string // folder for spools
@@ -81,7 +89,7 @@ func (i *Importer) load(ctx context.Context, c image.Claim, m *meter) (store.Wri
 		return store.Written{}, err
 	}
 	m.phase(image.PhaseConnecting)
-	body, err := i.Source.Open(ctx, c.URL)
+	body, err := i.fetch(ctx, c)
 	if err != nil {
 		return store.Written{}, err
 	}
@@ -113,6 +121,19 @@ func (i *Importer) load(ctx context.Context, c image.Claim, m *meter) (store.Wri
 	}
 	m.finished(written, body.SHA256())
 	return written, i.bounded(written.GuestSize)
+}
+
+// fetch opens what the URL names.
+func (i *Importer) fetch(ctx context.Context, c image.Claim) (*source.Stream, error) {
+	id, ok := image.UploadID(c.URL)
+	if !ok {
+		return i.Source.Open(ctx, c.URL)
+	}
+	file, size, err := i.Uploads.Open(ctx, c.AccountID, id)
+	if err != nil {
+		return nil, err
+	}
+	return source.Upload(file, size, c.URL)
 }
 
 // plainSize is the decompressed file's size where the source announced it, else -1. One that is too large is refused
