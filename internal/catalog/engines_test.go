@@ -43,6 +43,7 @@ func suite(t *testing.T, open func(*testing.T) *Catalog) {
 		{"reads see writes", testReadsSeeWrites},
 		{"stable pages", testStablePages},
 		{"usage", testUsage},
+		{"link keys", testLinkKeys},
 		{"uploads", testUploads},
 		{"parallel creates", testParallelCreates},
 		{"parallel claims", testParallelClaims},

@@ -12,7 +12,7 @@ import (
 // that has no content is an Invalid error.
 func (c *Catalog) MakeLinkKey(ctx context.Context, account, id int64) (image.LinkKey, error) {
 	var out image.LinkKey
-	err := c.write(ctx, func(t *tx) error {
+	err := c.writeAside(ctx, func(t *tx) error {
 		r, err := getImage(ctx, t, id)
 		if err != nil {
 			return err
