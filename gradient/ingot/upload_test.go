@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -14,10 +13,6 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/tus/tusd/v2/pkg/filestore"
-	tusd "github.com/tus/tusd/v2/pkg/handler"
-	"github.com/tus/tusd/v2/pkg/memorylocker"
-	"golang.org/x/exp/slog"
 
 	"ingot/gradient"
 	"ingot/gradient/ingot"
@@ -25,41 +20,18 @@ import (
 	"ingot/gradient/option"
 )
 
-// uploads is a server of the library that the service takes uploads by.
-type uploads struct {
-	dir    string
-	client ingot.Client
-}
-
-func newUploads(t *testing.T, opts ...option.RequestOption) uploads {
+// want checks what the service has of an upload.
+func (r real) want(t *testing.T, id string, content []byte) {
 	t.Helper()
-	dir := t.TempDir()
-	composer := tusd.NewStoreComposer()
-	filestore.New(dir).UseIn(composer)
-	memorylocker.New().UseIn(composer)
-	h, err := tusd.NewHandler(tusd.Config{BasePath: "/v2/uploads/", StoreComposer: composer, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
-	if err != nil {
-		t.Fatal(err)
-	}
-	mux := http.NewServeMux()
-	mux.Handle("/v2/uploads/", http.StripPrefix("/v2/uploads/", h))
-	mux.Handle("/v2/uploads", http.StripPrefix("/v2/uploads", h))
-	server := httptest.NewServer(mux)
-	t.Cleanup(server.Close)
-	return uploads{dir, ingot.NewClient(append([]option.RequestOption{option.WithBaseURL(server.URL)}, opts...)...)}
-}
-
-func (u uploads) want(t *testing.T, id string, content []byte) {
-	t.Helper()
-	got, err := os.ReadFile(filepath.Join(u.dir, id))
+	got, err := os.ReadFile(filepath.Join(r.Uploads, id))
 	if err != nil || !bytes.Equal(got, content) {
-		t.Errorf("the server has %d bytes, %v", len(got), err)
+		t.Errorf("the service has %d bytes, %v", len(got), err)
 	}
 }
 
 func TestUpload(t *testing.T) {
 	t.Parallel()
-	s := newUploads(t)
+	s := newReal(t)
 	var sent []int64
 	params := ingot.UploadNewParams{Size: int64(len(disk)), Metadata: map[string]string{"filename": "disk ä.raw", "empty": ""}}
 	u, err := s.client.Uploads.Upload(t.Context(), bytes.NewReader(disk), params, func(n int64) { sent = append(sent, n) })
@@ -70,9 +42,11 @@ func TestUpload(t *testing.T) {
 	if sent[0] != 0 || sent[len(sent)-1] != u.Size || !isSorted(sent) {
 		t.Errorf("progress: %v", sent)
 	}
-	info, err := os.ReadFile(filepath.Join(s.dir, u.ID+".info"))
-	if err != nil || !strings.Contains(string(info), `"filename":"disk ä.raw"`) {
-		t.Errorf("%s, %v", info, err)
+	images := gradient.NewClient(s.client.Options...).GPUDroplets.Images
+	if _, err := images.New(t.Context(), gradient.GPUDropletImageNewParams{
+		Name: gradient.String("uploaded"), URL: gradient.String(u.ImageURL()), Region: gradient.RegionSlugNyc3,
+	}); err != nil {
+		t.Error(err)
 	}
 	if err := s.client.Uploads.Delete(t.Context(), u.ID); err != nil {
 		t.Error(err)
@@ -94,10 +68,19 @@ func isSorted(list []int64) bool {
 
 func TestEmptyUpload(t *testing.T) {
 	t.Parallel()
-	s := newUploads(t)
-	u, err := s.client.Uploads.Upload(t.Context(), bytes.NewReader(nil), ingot.UploadNewParams{}, nil)
-	if err != nil || u.Size != 0 {
+	f, client := newFaulty(t, gradienttest.Answer(201, "", "Location", "/v2/uploads/abc"), gradienttest.Answer(200, "", "Upload-Offset", "0", "Upload-Length", "0"))
+	params := ingot.UploadNewParams{Metadata: map[string]string{"filename": "disk ä.raw", "empty": ""}}
+	u, err := client.Uploads.Upload(t.Context(), bytes.NewReader(nil), params, nil)
+	if err != nil || u.ID != "abc" || len(f.Requests()) != 2 {
 		t.Errorf("%+v, %v", u, err)
+	}
+	if got, want := f.Requests()[0].Header.Get("Upload-Metadata"), "empty ,filename ZGlzayDDpC5yYXc="; got != want {
+		t.Errorf("metadata %q, want %q", got, want)
+	}
+	var e *gradient.Error
+	s := newReal(t)
+	if _, err := s.client.Uploads.New(t.Context(), params); !errors.As(err, &e) || e.Message == "" {
+		t.Error(err) // the real service takes no empty files
 	}
 }
 
@@ -133,7 +116,7 @@ func breakEach(bytes int, patches *atomic.Int64) option.RequestOption {
 func TestUploadGoesOn(t *testing.T) {
 	t.Parallel()
 	var patches atomic.Int64
-	s := newUploads(t, breakEach(800_000, &patches))
+	s := newReal(t, breakEach(800_000, &patches))
 	u, err := s.client.Uploads.Upload(t.Context(), bytes.NewReader(disk), ingot.UploadNewParams{Size: int64(len(disk))}, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -147,7 +130,7 @@ func TestUploadGoesOn(t *testing.T) {
 // TestUploadIsResumed by another process: all it has is the id.
 func TestUploadIsResumed(t *testing.T) {
 	t.Parallel()
-	s := newUploads(t)
+	s := newReal(t)
 	ctx, cancel := context.WithCancel(t.Context())
 	u, err := s.client.Uploads.Upload(ctx, bytes.NewReader(disk), ingot.UploadNewParams{Size: int64(len(disk))}, func(sent int64) {
 		if sent > 1_000_000 {
@@ -169,7 +152,7 @@ func TestUploadIsResumed(t *testing.T) {
 func TestUploadOfAFileThatShrinks(t *testing.T) {
 	t.Parallel()
 	var patches atomic.Int64
-	s := newUploads(t, breakEach(1<<40, &patches))
+	s := newReal(t, breakEach(1<<40, &patches))
 	short := bytes.NewReader(disk[:1_000_000])
 	u, err := s.client.Uploads.Upload(t.Context(), short, ingot.UploadNewParams{Size: int64(len(disk))}, nil)
 	if u == nil || err == nil || !strings.Contains(err.Error(), "has become shorter") || patches.Load() != 1 {
@@ -189,7 +172,7 @@ func (brokenDisk) ReadAt([]byte, int64) (int, error) { return 0, errDisk }
 
 func TestUploadsThatFail(t *testing.T) {
 	t.Parallel()
-	s := newUploads(t)
+	s := newReal(t)
 	u, err := s.client.Uploads.New(t.Context(), ingot.UploadNewParams{Size: 10})
 	if err != nil {
 		t.Fatal(err)

@@ -22,6 +22,7 @@ import (
 	"ingot/internal/image"
 	"ingot/internal/store"
 	"ingot/internal/store/local"
+	"ingot/internal/upload"
 )
 
 // Token is what the servers of this package are asked with.
@@ -31,6 +32,7 @@ const Token = "a token with spaces"
 type Service struct {
 	Catalog *catalog.Catalog
 	Server  *httptest.Server
+	Uploads string // the folder of uploads
 	api     *api.API
 	account int64
 	storeID int64
@@ -69,7 +71,12 @@ func (s *Service) open(ctx context.Context, dir string) (err error) {
 	if s.store, err = store.New(objects, s.Catalog.Index(s.storeID)); err != nil {
 		return err
 	}
-	if s.api, err = api.New(api.Config{Catalog: s.Catalog, Files: files{s.store, export.New()}, Log: log}); err != nil {
+	s.Uploads = filepath.Join(dir, "uploads")
+	uploads, err := upload.New(s.Uploads, 1<<30, s.Catalog)
+	if err != nil {
+		return err
+	}
+	if s.api, err = api.New(api.Config{Catalog: s.Catalog, Uploads: uploads, Files: files{s.store, export.New()}, Log: log}); err != nil {
 		return err
 	}
 	s.Server = httptest.NewUnstartedServer(nil)
