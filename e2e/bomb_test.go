@@ -37,6 +37,9 @@ func TestBombs(t *testing.T) {
 			s := start(t, t.TempDir(), "--allow-source", strings.TrimPrefix(o.URL, "http://"), "--max-image-size", bound)
 			begun := time.Now()
 			id := s.create("bomb", o.URL+"/bomb")
+			for long := begun.Add(10 * time.Minute); full() && s.image(id).Status != "deleted" && time.Now().Before(long); {
+				time.Sleep(time.Second)
+			}
 			m := s.settled(id)
 			took := time.Since(begun)
 			if m.Status != "deleted" || !strings.Contains(m.ErrorMessage, b.says) {

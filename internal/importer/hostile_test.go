@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -54,6 +55,7 @@ func TestHostileImages(t *testing.T) {
 func (b *bench) importAll(t *testing.T, group string, cases []hostile) map[[2]string]bool {
 	t.Helper()
 	said := map[[2]string]bool{}
+	var slowest time.Duration
 	ids := make([]int64, len(cases))
 	for i, c := range cases {
 		ids[i] = b.post(b.file(fmt.Sprintf("/%s/%d", group, i), c.make))
@@ -61,6 +63,7 @@ func (b *bench) importAll(t *testing.T, group string, cases []hostile) map[[2]st
 	for i, c := range cases {
 		m, p := b.settled(ids[i])
 		name := group + ": " + c.name
+		slowest = max(slowest, p.FinishedAt.Sub(p.StartedAt))
 		switch {
 		case c.code == "" && m.Status != image.Available:
 			t.Errorf("%s: refused with %s: %s", name, p.ErrorCode, m.ErrorMessage)
@@ -80,6 +83,7 @@ func (b *bench) importAll(t *testing.T, group string, cases []hostile) map[[2]st
 			said[[2]string{name, told(p.ErrorCode, m.ErrorMessage)}] = true
 		}
 	}
+	t.Logf("%s: %d cases, the slowest import took %v", group, len(cases), slowest)
 	return said
 }
 
