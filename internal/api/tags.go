@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"strconv"
+	"time"
 
 	"ingot/internal/image"
 )
@@ -81,6 +82,10 @@ func (a *API) deleteTag(c *call) error {
 	if err != nil {
 		return err
 	}
+	// A tag of a million images takes minutes, and the deadlines of a short answer would end it half-way. A writer
+	// without deadlines is a test's.
+	control := http.NewResponseController(c)
+	_, _ = control.SetReadDeadline(time.Time{}), control.SetWriteDeadline(time.Time{})
 	if err := a.catalog.DeleteTag(c.ctx(), c.token.AccountID, name); err != nil {
 		return err
 	}
