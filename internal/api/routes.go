@@ -51,6 +51,7 @@ func (a *API) operations() []route {
 		{"DELETE", "/v2/uploads/{upload}", "image:create", false, a.serveUpload},
 		{"OPTIONS", "/v2/uploads/{upload}", "", false, a.uploadOptions},
 		{"GET", "/v2/usage", "image:read", false, a.getUsage},
+		{"GET", "/openapi.json", "", false, a.getDescription},
 		{"GET", "/healthz", "", false, a.healthz},
 		{"GET", "/readyz", "", false, a.readyz},
 	}

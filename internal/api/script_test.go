@@ -96,6 +96,7 @@ type wire struct {
 	addr   string
 	vars   map[string]string
 	tokens map[string]string
+	spec   *described
 }
 
 func (w *wire) run(s step) {
@@ -107,6 +108,9 @@ func (w *wire) run(s step) {
 		w.checkHeader(resp.Header, h[0], w.expand(h[1]))
 	}
 	w.checkCommon(resp, body)
+	method, target, _ := strings.Cut(w.expand(s.request.first), " ")
+	target, _, _ = strings.Cut(target, " as ")
+	w.spec.check(w.t, method, target, resp, body)
 	w.checkBody(s.answer.body, string(body))
 }
 

@@ -31,7 +31,7 @@ func TestWire(t *testing.T) {
 	for _, path := range scripts {
 		t.Run(strings.TrimSuffix(filepath.Base(path), ".wire"), func(t *testing.T) {
 			s := newService(t, nil)
-			w := &wire{addr: s.server.Listener.Addr().String(), tokens: s.tokens}
+			w := &wire{addr: s.server.Listener.Addr().String(), tokens: s.tokens, spec: newDescribed(t, s.api)}
 			w.vars = map[string]string{"$origin": s.server.URL, "$digest": s.digest.String()}
 			for name, id := range s.accounts {
 				w.vars["$"+name] = s.uuid(t, id)
