@@ -15,26 +15,32 @@ import (
 	"ingot/internal/image"
 )
 
+// What the images of naming hold: little, for there are two hundred of them.
+var (
+	namingGuest = craft.Guest(192*kib, 4)
+	namingQCOW2 = craft.Setting{Version: 3, ClusterBits: 16, Size: 192 * kib}
+)
+
 // naming are images of every format that names another file, by whatever name is given.
 var naming = []struct {
 	name string
 	make func(target string) []byte
 }{
 	{"qcow2 backing file", func(target string) []byte {
-		q := craft.NewQCOW2(qcow2V3).Fill(qcow2Guest)
+		q := craft.NewQCOW2(namingQCOW2).Fill(namingGuest)
 		q.Big64(8, 512)
 		q.Big32(16, uint32(len(target)))
 		q.Text(512, target)
 		return q.Bytes
 	}},
 	{"qcow2 data file", func(target string) []byte {
-		q := craft.NewQCOW2(qcow2V3).Fill(qcow2Guest)
+		q := craft.NewQCOW2(namingQCOW2).Fill(namingGuest)
 		q.Big64(72, 4)
 		qcow2Extension(0x44415441, uint32(len(target)), target)(q)
 		return q.Bytes
 	}},
 	{"qcow2 data file, bit clear", func(target string) []byte {
-		q := craft.NewQCOW2(qcow2V3).Fill(qcow2Guest)
+		q := craft.NewQCOW2(namingQCOW2).Fill(namingGuest)
 		qcow2Extension(0x44415441, uint32(len(target)), target)(q)
 		return q.Bytes
 	}},
@@ -42,22 +48,22 @@ var naming = []struct {
 		return []byte("# Disk DescriptorFile\nversion=1\nCID=1\nparentCID=ffffffff\ncreateType=\"monolithicFlat\"\nRW 8 FLAT \"" + target + "\" 0\n")
 	}},
 	{"VMDK parent", func(target string) []byte {
-		return craft.SparseVMDK(vmdkGuest, strings.Replace(craft.SparseDescriptor, "parentCID=ffffffff", "parentCID=7e5b80a7", 1)+
+		return craft.SparseVMDK(namingGuest, strings.Replace(craft.SparseDescriptor, "parentCID=ffffffff", "parentCID=7e5b80a7", 1)+
 			"parentFileNameHint=\""+target+"\"\n").Bytes
 	}},
 	{"VMDK parent's name alone", func(target string) []byte {
-		return craft.SparseVMDK(vmdkGuest, craft.SparseDescriptor+"parentFileNameHint=\""+target+"\"\n").Bytes
+		return craft.SparseVMDK(namingGuest, craft.SparseDescriptor+"parentFileNameHint=\""+target+"\"\n").Bytes
 	}},
 	{"VMDK extent", func(target string) []byte {
-		return craft.SparseVMDK(vmdkGuest, craft.SparseDescriptor+"RW 8 FLAT \""+target+"\" 0\n").Bytes
+		return craft.SparseVMDK(namingGuest, craft.SparseDescriptor+"RW 8 FLAT \""+target+"\" 0\n").Bytes
 	}},
 	{"VMDK of capacity 0", func(target string) []byte {
-		m := craft.SparseVMDK(vmdkGuest, strings.Replace(craft.SparseDescriptor, "SPARSE \"a.vmdk\"", "FLAT \""+target+"\" 0", 1))
+		m := craft.SparseVMDK(namingGuest, strings.Replace(craft.SparseDescriptor, "SPARSE \"a.vmdk\"", "FLAT \""+target+"\" 0", 1))
 		m.Put64(12, 0)
 		return m.Bytes
 	}},
 	{"VHDX parent locator", func(target string) []byte {
-		v := craft.NewVHDX(vhdxGuest)
+		v := craft.NewVHDX(namingGuest)
 		v.Item(craft.VHDXParentLocator, 4, []byte(target))
 		return v.Bytes
 	}},
@@ -74,7 +80,7 @@ func TestNothingElseIsRead(t *testing.T) {
 	// Names of one length, so that where texts give places those are the same.
 	for _, folder := range []string{dir, b.scratch, b.store} {
 		for _, name := range []string{"secret", "a.vmdk"} {
-			if err := os.WriteFile(filepath.Join(folder, name), craft.SparseVMDK(vmdkGuest, craft.SparseDescriptor).Bytes, 0o644); err != nil {
+			if err := os.WriteFile(filepath.Join(folder, name), craft.SparseVMDK(namingGuest, craft.SparseDescriptor).Bytes, 0o644); err != nil {
 				t.Fatal(err)
 			}
 		}
