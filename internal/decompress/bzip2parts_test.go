@@ -9,7 +9,7 @@ import (
 
 func TestScanner(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
-	for range 300 {
+	for range 100 {
 		w := new(bitWriter)
 		var want []int64
 		w.add(uint64('B'), 8).add(0, 24)
@@ -62,7 +62,7 @@ func TestScannerLeftBehind(t *testing.T) {
 func TestInvert(t *testing.T) {
 	rng := rand.New(rand.NewPCG(2, 2))
 	w := newBzip2Worker()
-	for round := range 60 {
+	for round := range 30 {
 		n := fewRows + rng.IntN(1<<(8+rng.IntN(10)))
 		if round%10 == 0 {
 			n = maxBlock - round/10
@@ -103,7 +103,7 @@ func follow(column []byte, row int) []byte {
 
 func TestExpand(t *testing.T) {
 	rng := rand.New(rand.NewPCG(3, 3))
-	for range 300 {
+	for range 100 {
 		block := make([]byte, rng.IntN(1<<rng.IntN(18)))
 		same := 1 + rng.IntN(10)
 		for i := range block {

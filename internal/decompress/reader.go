@@ -34,7 +34,7 @@ type Reader struct {
 // until ctx or the Reader ends. What comes out must be smaller than limit bytes. A wrapper that is not accepted, one
 // in another, broken data and too much of it are refused with a *refusal.Error; an error of r is passed on, wrapped.
 //
-// Close does not wait for a Read of r that is under way; after that one r is not read any more.
+// Neither Close nor an error waits for a Read of r that is under way or about to be: whoever closes r ends that.
 func NewReader(ctx context.Context, r io.Reader, limit int64) (*Reader, error) {
 	head, err := io.ReadAll(io.LimitReader(r, HeadSize))
 	if err != nil {

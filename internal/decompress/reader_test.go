@@ -229,14 +229,14 @@ func TestLimit(t *testing.T) {
 func TestLimitStopsABomb(t *testing.T) {
 	zeros := make([]byte, 8<<20)
 	for _, bomb := range [][]byte{gzipped(t, zeros), bzipped(t, zeros)} {
-		n, err := NewReader(t.Context(), endless(bomb), 1<<30)
+		n, err := NewReader(t.Context(), endless(bomb), 1<<28)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer n.Close()
 		got, err := io.Copy(io.Discard, n)
 		wantRefusal(t, err, "image_too_large")
-		if got != 1<<30-1 {
+		if got != 1<<28-1 {
 			t.Errorf("%d bytes", got)
 		}
 	}
@@ -261,7 +261,7 @@ func TestSourceFails(t *testing.T) {
 	disk, wrappers := wrap(t)
 	for name, wrapped := range wrappers {
 		for _, cause := range []error{errReset, io.ErrUnexpectedEOF} {
-			for _, at := range []int{0, 3, HeadSize, len(wrapped) / 2, len(wrapped) - 1, len(wrapped)} {
+			for _, at := range []int{0, 3, len(wrapped) / 2, len(wrapped)} {
 				src := io.MultiReader(bytes.NewReader(wrapped[:at]), iotest.ErrReader(cause))
 				got, err := read(t, src, large)
 				if !errors.Is(err, cause) || refusal.As(err) != nil {
