@@ -11,7 +11,8 @@ import (
 
 // TestCommands runs each script of testdata/script against a service of its own. The scripts find the binary on their
 // PATH, the service by INGOT_URL, its data by INGOT_DATA, and images at $ORIGIN: disk.raw,
-// disk.raw.gz, newer.raw and page.html. disk.raw and newer.raw, which differ in one place, lie in the work folder too.
+// disk.raw.gz, newer.raw and page.html. the same at $SLOW, where they take half a minute. disk.raw and newer.raw, which
+// differ in one place, lie in the work folder too.
 func TestCommands(t *testing.T) {
 	scripts, err := filepath.Glob("testdata/script/*.txtar")
 	if err != nil || len(scripts) == 0 {
@@ -28,8 +29,9 @@ func runScript(t *testing.T, script string) {
 	copy(newer[1<<20:], "changed since last night")
 	files := map[string][]byte{"disk.raw": disk, "newer.raw": newer, "page.html": []byte("<html>Sign in</html>")}
 	files["disk.raw.gz"] = gzipped(t, disk)
-	o := newOrigin(t, files)
-	s := start(t, filepath.Join(t.TempDir(), "data"), "--allow-source", o.allow())
+	o, slow := newOrigin(t, files), newOrigin(t, files)
+	slow.rate.Store(256 << 10)
+	s := start(t, filepath.Join(t.TempDir(), "data"), "--allow-source", o.allow(), "--allow-source", slow.allow())
 	testscript.Run(t, testscript.Params{
 		Files: []string{script},
 		Condition: func(name string) (bool, error) {
@@ -40,6 +42,7 @@ func runScript(t *testing.T, script string) {
 			env.Setenv("INGOT_URL", s.URL)
 			env.Setenv("INGOT_DATA", s.data)
 			env.Setenv("ORIGIN", o.URL)
+			env.Setenv("SLOW", slow.URL)
 			for _, name := range []string{"disk.raw", "newer.raw"} {
 				if err := os.WriteFile(filepath.Join(env.WorkDir, name), files[name], 0o644); err != nil {
 					return err

@@ -24,7 +24,7 @@ func main() {
 	flag.StringVar(&cfg.tree, "data", "/usr", "the folder whose files fill the test disk")
 	flag.Int64Var(&cfg.bytes, "bytes", 2<<30, "how many bytes of them")
 	flag.Int64Var(&cfg.virtual, "virtual", 8<<30, "the guest disk's size")
-	flag.IntVar(&cfg.rounds, "rounds", 3, "how often each case is run; medians are printed")
+	flag.IntVar(&cfg.rounds, "rounds", 3, "how often each case is run; medians are printed; 0 only makes the files")
 	flag.StringVar(&cfg.work, "work", filepath.Join(os.TempDir(), "ingot-bench"), "scratch folder; the test files in it are kept and used again")
 	only := flag.String("cases", "", "a comma-separated list of cases; empty: all")
 	flag.Parse()
@@ -45,10 +45,15 @@ type config struct {
 	only           []string
 }
 
+func (c config) wants(name string) bool { return len(c.only) == 0 || slices.Contains(c.only, name) }
+
 func run(ctx context.Context, cfg config) error {
 	files, err := prepare(ctx, cfg)
 	if err != nil {
 		return err
+	}
+	if cfg.rounds == 0 {
+		return nil
 	}
 	bench, err := newBench(ctx, cfg)
 	if err != nil {
@@ -58,9 +63,6 @@ func run(ctx context.Context, cfg config) error {
 	table := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(table, "case\tfile MB\tIngot s\tcpu s\tpeak MB\tstored MB\tpeer s\tcpu s\tIngot : peer\t")
 	for _, f := range files {
-		if len(cfg.only) > 0 && !slices.Contains(cfg.only, f.name) {
-			continue
-		}
 		ours, theirs, err := bench.compare(ctx, f)
 		if err != nil {
 			return fmt.Errorf("%s: %w", f.name, err)

@@ -24,11 +24,11 @@ var kinds = []struct{ name, file, format, wrapper, make string }{
 	{"vdi", "disk.vdi", "vdi", "", "qemu-img convert -f raw -O vdi $raw $out"},
 	{"vhdx", "disk.vhdx", "vhdx", "", "qemu-img convert -f raw -O vhdx $raw $out"},
 	{"raw.gz", "disk.raw.gz", "raw", "gunzip", "pigz -c $raw > $out"},
-	{"qcow2.gz", "disk.qcow2.gz", "qcow2", "gunzip", "pigz -c $dir/disk.qcow2 > $out"},
+	{"qcow2.gz", "disk.qcow2.gz", "qcow2", "gunzip", "qemu-img convert -f raw -O qcow2 $raw $out.plain && pigz -c $out.plain > $out && rm $out.plain"},
 	{"sparse-10G", "sparse10.qcow2", "qcow2", "", sparse + "10G"},
 	{"sparse-90G", "sparse90.qcow2", "qcow2", "", sparse + "90G"},
 	{"raw.bz2", "disk.raw.bz2", "raw", "bunzip2", "lbzip2 -c $raw > $out"},
-	{"qcow2.bz2", "disk.qcow2.bz2", "qcow2", "bunzip2", "lbzip2 -c $dir/disk.qcow2 > $out"},
+	{"qcow2.bz2", "disk.qcow2.bz2", "qcow2", "bunzip2", "qemu-img convert -f raw -O qcow2 $raw $out.plain && lbzip2 -c $out.plain > $out && rm $out.plain"},
 }
 
 // sparse makes a large disk with a megabyte of data at each of two hundred places; the size is appended.
@@ -61,6 +61,9 @@ func prepare(ctx context.Context, cfg config) ([]testFile, error) {
 	}
 	var files []testFile
 	for _, k := range kinds {
+		if !cfg.wants(k.name) {
+			continue
+		}
 		out := filepath.Join(cfg.work, k.file)
 		if err := make1(ctx, cfg, raw, out, k.make); err != nil {
 			return nil, err

@@ -53,19 +53,37 @@ func (c *imageCreateCmd) Run(ctx context.Context, term terminal) error {
 	if err != nil {
 		return err
 	}
-	local := !strings.Contains(source, "://") && !strings.HasPrefix(source, "upload:")
-	if local {
-		if source, err = cl.upload(ctx, term, source); err != nil {
-			return err
-		}
+	if !strings.Contains(source, "://") && !strings.HasPrefix(source, "upload:") {
+		return c.fromFile(ctx, term, cl, name, source)
 	}
 	m, err := c.create(ctx, cl, name, source)
 	if err != nil {
 		return err
 	}
-	if !local && !c.Wait {
+	if !c.Wait {
 		return c.printImage(term, *m)
 	}
+	return c.toEnd(ctx, term, cl, m)
+}
+
+// fromFile uploads a local file and imports it. What cannot be imported is not left behind: the file is still here.
+func (c *imageCreateCmd) fromFile(ctx context.Context, term terminal, cl *client, name, file string) error {
+	up, err := cl.upload(ctx, term, file)
+	if err != nil {
+		return err
+	}
+	m, err := c.create(ctx, cl, name, up.ImageURL())
+	if err == nil {
+		err = c.toEnd(ctx, term, cl, m)
+	}
+	if failed := new(ingot.ImportError); m == nil || errors.As(err, &failed) {
+		err = errors.Join(err, cl.more.Uploads.Delete(context.WithoutCancel(ctx), up.ID))
+	}
+	return err
+}
+
+// toEnd waits for an import and shows the image.
+func (c *imageCreateCmd) toEnd(ctx context.Context, term terminal, cl *client, m *gradient.Image) error {
 	if _, err := cl.follow(ctx, m.ID, newBar(term)); err != nil {
 		return fmt.Errorf("image %d: %w", m.ID, err)
 	}
@@ -115,25 +133,25 @@ func (c *client) region(ctx context.Context, slug string) (gradient.RegionSlug, 
 	return gradient.RegionSlug(pager.Current().Slug), nil
 }
 
-// upload sends a local file and returns the URL to create an image with. Who interrupts it leaves nothing behind.
-func (c *client) upload(ctx context.Context, term terminal, name string) (string, error) {
+// upload sends a local file. Who interrupts it leaves nothing behind.
+func (c *client) upload(ctx context.Context, term terminal, name string) (*ingot.Upload, error) {
 	f, err := os.Open(name)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	if !info.Mode().IsRegular() {
-		return "", fmt.Errorf("%s is no file", name)
+		return nil, fmt.Errorf("%s is no file", name)
 	}
 	up, err := c.more.Uploads.New(ctx, ingot.UploadNewParams{
 		Size: info.Size(), Metadata: map[string]string{"filename": filepath.Base(name)},
 	})
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	bar := newBar(term)
 	defer bar.close()
@@ -143,9 +161,9 @@ func (c *client) upload(ctx context.Context, term terminal, name string) (string
 		if shrunk(f, info.Size()) {
 			err = fmt.Errorf("%s became shorter while it was uploaded: %w", name, err)
 		}
-		return "", errors.Join(err, c.more.Uploads.Delete(context.WithoutCancel(ctx), up.ID))
+		return nil, errors.Join(err, c.more.Uploads.Delete(context.WithoutCancel(ctx), up.ID))
 	}
-	return done.ImageURL(), nil
+	return done, nil
 }
 
 func shrunk(f *os.File, size int64) bool {
