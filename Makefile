@@ -1,6 +1,6 @@
 # make test: all tests.  make ci: what .ci/run runs.  make fuzz FUZZTIME=1h: every fuzz target for so long.
 GO         ?= go
-FUZZTIME   ?= 10s
+FUZZTIME   ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
