@@ -54,7 +54,7 @@ type Image struct {
 
 	GuestSize int64  // bytes of the guest disk; 0 until available
 	DataSize  int64  // bytes of guest data held, before compression and sharing; 0 until available
-	Digest    string // content digest, lower-case hexadecimal SHA-256 of the manifest; "" until available
+	Digest    string // content digest, lower-case hexadecimal SHA-256 of the manifest's root; "" until available
 }
 
 // Account owns images and tokens.
