@@ -272,11 +272,15 @@ func TestEachImportRunsOnce(t *testing.T) {
 		time.Sleep(time.Millisecond)
 		return f.publish(ctx, claim)
 	}
-	for range 2 { // as two processes
+	var runners []*queue.Runner // as two processes; each is opened before the first runs
+	for range 2 {
 		other := *f
 		other.Catalog = f.open()
 		r := other.runner(count)
-		r.Workers = workers
+		r.Workers, r.Lease = workers, time.Minute
+		runners = append(runners, r)
+	}
+	for _, r := range runners {
 		f.start(r)
 	}
 	for _, id := range ids {

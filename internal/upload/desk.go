@@ -104,6 +104,7 @@ type piece struct {
 // WriteChunk appends what a request brings. Where it comes with a checksum, what does not match is dropped, and so is
 // what was cut short.
 func (p piece) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int64, error) {
+	close(p.job.reads)
 	id := p.job.upload.ID
 	body := &patient{Reader: src, keep: func() { _, _ = p.d.u.catalog.KeepUpload(ctx, id, false) }, kept: time.Now()}
 	sum, err := parseChecksum(p.job.checksum)

@@ -51,7 +51,7 @@ func New(dir string, maxSize int64, catalog Catalog) (*Uploads, error) {
 	composer := handler.NewStoreComposer()
 	composer.UseCore(desk{files, u})
 	composer.UseTerminater(desk{files, u})
-	memorylocker.New().UseIn(composer)
+	composer.UseLocker(locker{memorylocker.New()})
 	var err error
 	u.tus, err = handler.NewUnroutedHandler(handler.Config{
 		StoreComposer:        composer,
@@ -72,7 +72,7 @@ var errDeferred = handler.NewError("ERR_DEFERRED_LENGTH",
 
 // ServeUpload answers one request of the protocol for an account. An error is answered as plain text.
 func (u *Uploads) ServeUpload(w http.ResponseWriter, r *http.Request, account int64) {
-	j := &job{account: account, checksum: r.Header.Get("Upload-Checksum")}
+	j := &job{account: account, checksum: r.Header.Get("Upload-Checksum"), reads: make(chan struct{})}
 	r = r.Clone(context.WithValue(r.Context(), jobKey{}, j))
 	r.URL.Path = path.Base(r.URL.Path)     // the library takes all of it for the id
 	r.Header.Del("X-HTTP-Method-Override") // the method has been routed, and admitted, as it is
@@ -98,8 +98,9 @@ func (u *Uploads) ServeUpload(w http.ResponseWriter, r *http.Request, account in
 // job is what the store needs to know of the request that it works for.
 type job struct {
 	account  int64
-	checksum string       // the header Upload-Checksum
-	upload   image.Upload // zero until it is known
+	checksum string        // the header Upload-Checksum
+	upload   image.Upload  // zero until it is known
+	reads    chan struct{} // closed when the store begins to read the body
 }
 
 type jobKey struct{}
