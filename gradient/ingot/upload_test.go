@@ -130,7 +130,8 @@ func TestUploadGoesOn(t *testing.T) {
 // TestUploadIsResumed by another process: all it has is the id.
 func TestUploadIsResumed(t *testing.T) {
 	t.Parallel()
-	s := newReal(t)
+	var patches atomic.Int64
+	s := newReal(t, breakEach(1_000_000, &patches)) // so that more than these are sent only after some have arrived
 	ctx, cancel := context.WithCancel(t.Context())
 	u, err := s.client.Uploads.Upload(ctx, bytes.NewReader(disk), ingot.UploadNewParams{Size: int64(len(disk))}, func(sent int64) {
 		if sent > 1_000_000 {
