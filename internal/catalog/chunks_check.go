@@ -40,10 +40,13 @@ func (x *ChunkIndex) PackChunks(ctx context.Context, pack string) (entries []sto
 func (x *ChunkIndex) Manifests(ctx context.Context, after int64, limit int) (kept []store.KeptManifest, err error) {
 	err = x.c.read(ctx, func(t *tx) error {
 		kept = nil
-		err := t.each(ctx, `SELECT m.id, o.name, m.digest FROM manifest m JOIN object o ON o.id = m.object_id
+		err := t.each(ctx, `SELECT m.id, o.name, m.digest, m.damaged FROM manifest m JOIN object o ON o.id = m.object_id
 			WHERE m.store_id = $1 AND m.id > $2 ORDER BY m.id LIMIT $3`, []any{x.store, after, limit}, func(rows *sql.Rows) error {
-			m, err := scanManifest(rows)
-			kept = append(kept, store.KeptManifest{ManifestRef: m})
+			var m store.KeptManifest
+			var digest sql.RawBytes
+			err := rows.Scan(&m.ID, &m.Object, &digest, &m.Damaged)
+			copy(m.Digest[:], digest)
+			kept = append(kept, m)
 			return err
 		})
 		if err != nil {

@@ -13,7 +13,7 @@ import (
 const maxManifests = 256
 
 // Sparse returns packs that are worth a look: nothing pins them, something has let go of them, and no manifest uses
-// half of them.
+// half of them. What a damaged manifest relies on stays as it is: its list of chunks may be what is lost.
 func (x *ChunkIndex) Sparse(ctx context.Context, limit int) (packs []store.SparsePack, err error) {
 	// What one manifest uses half of is worth its room. One statement decides and deletes, so that a row that comes
 	// meanwhile stays.
@@ -29,7 +29,9 @@ func (x *ChunkIndex) Sparse(ctx context.Context, limit int) (packs []store.Spars
 	err = x.c.read(ctx, func(t *tx) error {
 		found, err := ids(ctx, t, `SELECT DISTINCT o.id FROM loose l JOIN object o ON o.id = l.object_id
 			WHERE l.store_id = $1 AND o.state = 'live' AND NOT EXISTS (SELECT 1 FROM pin p WHERE p.object_id = o.id)
-			AND EXISTS (SELECT 1 FROM manifest_pack r WHERE r.object_id = o.id) ORDER BY o.id LIMIT $2`, x.store, limit)
+			AND EXISTS (SELECT 1 FROM manifest_pack r WHERE r.object_id = o.id)
+			AND NOT EXISTS (SELECT 1 FROM manifest_pack r JOIN manifest m ON m.id = r.manifest_id
+				WHERE r.object_id = o.id AND m.damaged) ORDER BY o.id LIMIT $2`, x.store, limit)
 		if err != nil {
 			return err
 		}

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io/fs"
 	"sync"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 )
@@ -24,7 +24,8 @@ type KeptObject struct {
 // KeptManifest is a published manifest with the images that it is the content of.
 type KeptManifest struct {
 	ManifestRef
-	Images []int64
+	Images  []int64
+	Damaged bool // an earlier check said so: its images are not served from here
 }
 
 // CheckIndex is what checking a store needs of the chunk index, besides Locate.
@@ -45,17 +46,21 @@ type CheckIndex interface {
 // DamageCode says what sort of damage was found. The values are stable.
 type DamageCode string
 
-// The sorts of damage. Of these only a stray object and a chunk without a row leave every image whole.
+// The sorts of damage. Of these only the last three, a pack whose table is wrong and a chunk without a row leave every
+// image whole.
 const (
 	PackMissing      DamageCode = "pack_missing"
 	PackAltered      DamageCode = "pack_altered"      // its size or its table is not what it was
-	ChunkAltered     DamageCode = "chunk_altered"     // a chunk's bytes do not match its digest
-	RowWithoutChunk  DamageCode = "row_without_chunk" // the index locates a chunk where its pack has another or none
-	ChunkWithoutRow  DamageCode = "chunk_without_row" // a pack has a chunk that the index locates nowhere
+	ChunkAltered     DamageCode = "chunk_altered"     // chunks' bytes do not match their digests
+	RowWithoutChunk  DamageCode = "row_without_chunk" // the index locates chunks where the pack has others or none
+	ChunkWithoutRow  DamageCode = "chunk_without_row" // a pack has chunks that the index locates nowhere
 	ManifestMissing  DamageCode = "manifest_missing"
 	ManifestAltered  DamageCode = "manifest_altered"
-	ImageIncomplete  DamageCode = "image_incomplete" // a manifest names chunks that are missing or damaged
-	ObjectUnexpected DamageCode = "object_unexpected"
+	ImageIncomplete  DamageCode = "image_incomplete"  // a manifest names chunks that are missing or damaged
+	ImageWithdrawn   DamageCode = "image_withdrawn"   // an earlier check found an image damaged, and it is whole
+	PackUnreferred   DamageCode = "pack_unreferred"   // a manifest relies on a pack that its references do not name
+	PackUnused       DamageCode = "pack_unused"       // nobody relies on a pack, and no sweep would look at it
+	ObjectUnexpected DamageCode = "object_unexpected" // nobody knows the object
 )
 
 // Damage is one finding.
@@ -63,31 +68,68 @@ type Damage struct {
 	Code   DamageCode
 	Object string
 	Detail string
-	Images []int64 // that cannot be read whole because of it; with the codes of manifests and images only
+	Images []int64 // of a manifest or a chunk list: that cannot be read whole because of it; of a pack: that rely on it
+	Repair string  // what was done about it; "" where nothing was
+	Mended bool    // nothing of it is left
 }
 
 // CheckReport is what a check looked at.
 type CheckReport struct {
-	Packs, Chunks, Manifests, Objects, Damages int64
-	Bytes                                      int64 // read of packs
+	Packs, Chunks, Manifests, Objects int64
+	Bytes                             int64 // of packs and manifests read; of a quick check, looked at
+	Damages, Left                     int64 // findings, and those of them that are not mended
+}
+
+// CheckOptions say how a store is checked. The zero value reads everything and changes nothing.
+type CheckOptions struct {
+	// Quick looks at the existence and the sizes of objects alone. It goes with no repair.
+	Quick bool
+
+	// Repair restores what can be: see repair.go.
+	Repair bool
+
+	// Others are the stores in which a repair looks for copies of what this one has lost.
+	Others []*Store
+
+	// Grace is how long a repair leaves objects that nobody knows of before a sweep may take them.
+	Grace time.Duration
+
+	// Progress, if not nil, is called now and then, from one goroutine at a time.
+	Progress func(CheckReport)
 }
 
 // check is one Check.
 type check struct {
 	*Store
+	CheckOptions
 	found  func(Damage)
 	mu     sync.Mutex
 	report CheckReport
 	bad    map[Digest]struct{} // chunks that cannot be read
+	gone   map[string]struct{} // packs that are missing: their chunks need not be listed
+
+	// Of a repair: the chunks that manifests name and the index locates nowhere, and these manifests.
+	wanted map[Digest]struct{}
+	broken []brokenManifest
 }
 
-// Check reads the whole store and calls found for each damage, from one goroutine at a time. It may run beside
-// anything; what a sweep takes meanwhile is no damage. Packs come first, then manifests, so that what a damaged pack
-// means is told by image, then a look for objects that nobody knows. An error says that the check itself could not go
-// on.
+// Check reads the whole store and calls found for each damage, from one goroutine at a time. It changes nothing.
 func (s *Store) Check(ctx context.Context, found func(Damage)) (CheckReport, error) {
-	c := &check{Store: s, found: found, bad: map[Digest]struct{}{}}
-	for _, step := range []func(context.Context) error{c.packs, c.manifests, c.strays} {
+	return s.CheckWith(ctx, CheckOptions{}, found)
+}
+
+// CheckWith checks the store and calls found for each damage, from one goroutine at a time. It locks nothing and may
+// run beside anything; what a sweep takes meanwhile is no damage. Packs come first, then manifests, so that what a
+// damaged pack means is told by image, then a look for objects that nobody knows. What is kept in memory grows with
+// the damage, not with the store. An error says that the check itself could not go on.
+func (s *Store) CheckWith(ctx context.Context, opt CheckOptions, found func(Damage)) (CheckReport, error) {
+	c := &check{Store: s, CheckOptions: opt, found: found,
+		bad: map[Digest]struct{}{}, gone: map[string]struct{}{}, wanted: map[Digest]struct{}{}}
+	steps := []func(context.Context) error{c.packs, c.manifests, c.rescue, c.unused, c.strays}
+	if opt.Quick {
+		steps = []func(context.Context) error{c.sizes}
+	}
+	for _, step := range steps {
 		if err := step(ctx); err != nil {
 			return c.report, err
 		}
@@ -99,152 +141,79 @@ func (c *check) tell(d Damage) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.report.Damages++
+	if !d.Mended {
+		c.report.Left++
+	}
 	c.found(d)
 }
 
-// lost notes chunks that cannot be read.
-func (c *check) lost(entries ...Entry) {
+// count adds to the report and shows how far the check is.
+func (c *check) count(add func(*CheckReport)) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	for i := range entries {
-		c.bad[entries[i].Digest] = struct{}{}
+	add(&c.report)
+	if c.Progress != nil {
+		c.Progress(c.report)
 	}
 }
 
-// packs checks every pack, several at once.
-func (c *check) packs(ctx context.Context) error {
+// lost notes a chunk that cannot be read.
+func (c *check) lost(d Digest) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bad[d] = struct{}{}
+}
+
+// kept calls fn for every object that must be there, several at once.
+func (c *check) kept(ctx context.Context, fn func(context.Context, KeptObject) error) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.SetLimit(c.workers)
 	for after := int64(0); ; {
 		page, err := c.index.Kept(ctx, after, checkPage)
 		if err != nil || len(page) == 0 {
-			return errors.Join(err, g.Wait())
+			return errors.Join(g.Wait(), err)
 		}
 		for _, o := range page {
 			after = o.ID
-			if o.Kind == KindPack {
-				g.Go(func() error { return c.pack(ctx, o) })
-			}
+			g.Go(func() error { return fn(ctx, o) })
 		}
 	}
 }
 
-// gone says whether an object that was expected is expected no more.
-func (c *check) gone(ctx context.Context, o KeptObject) (bool, error) {
+// swept says whether an object that was expected is expected no more.
+func (c *check) swept(ctx context.Context, o KeptObject) (bool, error) {
 	now, err := c.index.Kept(ctx, o.ID-1, 1)
 	return len(now) == 0 || now[0].ID != o.ID, err
 }
 
-func (c *check) manifests(ctx context.Context) error {
-	for after := int64(0); ; {
-		page, err := c.index.Manifests(ctx, after, checkPage)
-		if err != nil || len(page) == 0 {
-			return err
-		}
-		for _, m := range page {
-			after = m.ID
-			if err := c.manifest(ctx, m); err != nil {
-				return err
-			}
-		}
-	}
-}
-
-// manifest checks that a manifest is what the catalogue says and that every chunk it names can be read.
-func (c *check) manifest(ctx context.Context, m KeptManifest) error {
-	c.report.Manifests++
-	missing := 0
-	var failed error
-	err := c.eachRecord(ctx, m.ManifestRef, func(records []record) {
-		n, err := c.missing(ctx, records)
-		missing += n
-		failed = errors.Join(failed, err)
-	})
-	if failed != nil {
-		return failed
-	}
-	d := Damage{Object: m.Object, Images: m.Images}
-	var damage *DamageError
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		d.Code, d.Detail = ManifestMissing, "the manifest is gone"
-	case errors.As(err, &damage):
-		d.Code, d.Detail = ManifestAltered, damage.Error()
-	case err != nil:
-		return err
-	case missing > 0:
-		d.Code, d.Detail = ImageIncomplete, fmt.Sprintf("%d of the image's chunks are missing or damaged", missing)
-	default:
-		return nil
-	}
-	if gone, err := c.dropped(ctx, m); gone || err != nil {
-		return err
-	}
-	c.tell(d)
-	return nil
-}
-
-func (c *check) dropped(ctx context.Context, m KeptManifest) (bool, error) {
-	now, err := c.index.Manifests(ctx, m.ID-1, 1)
-	return len(now) == 0 || now[0].ID != m.ID, err
-}
-
-// missing counts the records whose chunks are nowhere or damaged.
-func (c *check) missing(ctx context.Context, records []record) (int, error) {
-	n := 0
-	digests := make([]Digest, len(records))
-	for i := range records {
-		digests[i] = records[i].digest
-	}
-	found, err := c.index.Locate(ctx, digests)
-	if err != nil {
-		return 0, err
-	}
-	for i := range records {
-		if _, bad := c.bad[digests[i]]; bad || found[i].Length != records[i].n {
-			n++
-		}
-	}
-	return n, nil
-}
-
-// strays looks for objects that the index does not know. An object is registered before it is made, so one that is
-// there and unknown has no owner.
-func (c *check) strays(ctx context.Context) error {
-	var page []ObjectInfo
-	for o, err := range c.objects.List(ctx, "") {
+// sizes looks at every object's existence and size.
+func (c *check) sizes(ctx context.Context) error {
+	return c.kept(ctx, func(ctx context.Context, o KeptObject) error {
+		size, there, err := c.stat(ctx, o)
 		if err != nil {
 			return err
 		}
-		c.report.Objects++
-		if page = append(page, o); len(page) < checkPage {
-			continue
+		c.count(func(r *CheckReport) { r.Objects++; r.Bytes += o.Size })
+		d := Damage{Object: o.Name}
+		switch {
+		case !there && o.Kind == KindPack:
+			d.Code, d.Detail = PackMissing, "the pack is gone"
+		case !there:
+			d.Code, d.Detail = ManifestMissing, "the manifest is gone"
+		case size == o.Size:
+			return nil
+		case o.Kind == KindPack:
+			d.Code, d.Detail = PackAltered, fmt.Sprintf("the pack has %d bytes and should have %d", size, o.Size)
+		default:
+			d.Code, d.Detail = ManifestAltered, fmt.Sprintf("the manifest has %d bytes and should have %d", size, o.Size)
 		}
-		if err := c.unknown(ctx, page); err != nil {
+		if gone, err := c.swept(ctx, o); gone || err != nil {
 			return err
 		}
-		page = page[:0]
-	}
-	return c.unknown(ctx, page)
-}
-
-func (c *check) unknown(ctx context.Context, page []ObjectInfo) error {
-	names := make([]string, len(page))
-	for i := range page {
-		names[i] = page[i].Name
-	}
-	known, err := c.index.Registered(ctx, names)
-	if err != nil {
-		return err
-	}
-	for i, o := range page {
-		if known[i] {
-			continue
+		if d.Images, err = c.index.Concerned(ctx, o.Name); err != nil {
+			return err
 		}
-		if _, err := c.objects.Stat(ctx, o.Name); errors.Is(err, fs.ErrNotExist) {
-			continue // swept since it was listed
-		}
-		c.tell(Damage{Code: ObjectUnexpected, Object: o.Name, Detail: fmt.Sprintf("%d bytes that nobody knows of", o.Size)})
-	}
-	return nil
+		c.tell(d)
+		return nil
+	})
 }

@@ -7,71 +7,136 @@ import (
 	"io/fs"
 )
 
-// pack checks one pack against its own table and against the index.
-func (c *check) pack(ctx context.Context, o KeptObject) error {
-	rows, err := c.index.PackChunks(ctx, o.Name)
-	if err != nil {
-		return err
-	}
-	size, err := c.objects.Stat(ctx, o.Name)
-	if errors.Is(err, fs.ErrNotExist) {
-		if gone, err := c.gone(ctx, o); gone || err != nil {
-			return err
-		}
-		c.lost(rows...)
-		c.tell(Damage{Code: PackMissing, Object: o.Name, Detail: fmt.Sprintf("the pack is gone, and %d chunks with it", len(rows))})
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if size != o.Size {
-		c.tell(Damage{Code: PackAltered, Object: o.Name, Detail: fmt.Sprintf("the pack has %d bytes and should have %d", size, o.Size)})
-	}
-	entries, err := readTable(objectReader{ctx, c.objects, o.Name}, o.Name, size)
-	var damage *DamageError
-	if errors.As(err, &damage) {
-		c.tell(Damage{Code: PackAltered, Object: o.Name, Detail: damage.Reason})
-		return c.chunks(ctx, o, size, rows, rows)
-	}
-	if err != nil {
-		return c.unlessGone(ctx, o, err)
-	}
-	if err := c.compare(ctx, o, rows, entries); err != nil {
-		return err
-	}
-	return c.chunks(ctx, o, size, rows, entries)
+// packCheck is what is found out about one pack.
+type packCheck struct {
+	*check
+	o       KeptObject
+	size    int64
+	rows    []Entry // of the index
+	located map[Digest]bool
+	entries []Entry // to be read: of the pack's table, or where it has none the rows
+	good    []Entry // of entries, those that were read and are what they should be
+	found   []Damage
+	rewrite bool // bytes of the pack are wrong
 }
 
-// unlessGone returns err unless a sweep has taken the pack, which explains it.
-func (c *check) unlessGone(ctx context.Context, o KeptObject, err error) error {
-	if gone, e := c.gone(ctx, o); gone || e != nil {
-		return e
+func (c *check) packs(ctx context.Context) error {
+	return c.kept(ctx, func(ctx context.Context, o KeptObject) error {
+		if o.Kind != KindPack {
+			return nil
+		}
+		return c.pack(ctx, o)
+	})
+}
+
+// pack checks one pack against its own table and against the index, and then tells all that is wrong with it.
+func (c *check) pack(ctx context.Context, o KeptObject) (err error) {
+	p := &packCheck{check: c, o: o}
+	if p.rows, err = c.index.PackChunks(ctx, o.Name); err != nil {
+		return err
 	}
-	return err
+	p.located = make(map[Digest]bool, len(p.rows))
+	for i := range p.rows {
+		p.located[p.rows[i].Digest] = true
+	}
+	if err := p.examine(ctx); err != nil {
+		gone, e := c.swept(ctx, o) // a sweep that has taken the pack explains it
+		if e != nil || gone {
+			return e
+		}
+		return err
+	}
+	if len(p.found) == 0 {
+		return nil
+	}
+	if gone, err := c.swept(ctx, o); gone || err != nil {
+		return err
+	}
+	images, err := c.index.Concerned(ctx, o.Name)
+	if err != nil {
+		return err
+	}
+	var done string
+	if c.Repair {
+		if done, err = p.mend(ctx); err != nil {
+			return err
+		}
+	}
+	for _, d := range p.found {
+		d.Object, d.Images, d.Repair, d.Mended = o.Name, images, done, done != ""
+		c.tell(d)
+	}
+	return nil
+}
+
+func (p *packCheck) note(code DamageCode, format string, args ...any) {
+	p.found = append(p.found, Damage{Code: code, Detail: fmt.Sprintf(format, args...)})
+}
+
+// stat returns an object's size and whether it is there.
+func (c *check) stat(ctx context.Context, o KeptObject) (size int64, there bool, err error) {
+	size, err = c.objects.Stat(ctx, o.Name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, false, nil
+	}
+	return size, err == nil, err
+}
+
+func (p *packCheck) examine(ctx context.Context) error {
+	size, there, err := p.stat(ctx, p.o)
+	if err != nil {
+		return err
+	}
+	if !there {
+		p.rewrite = true
+		p.mu.Lock()
+		p.gone[p.o.Name] = struct{}{}
+		p.mu.Unlock()
+		p.note(PackMissing, "the pack is gone, and %d chunks with it", len(p.rows))
+		return nil
+	}
+	if p.size = size; size != p.o.Size {
+		p.note(PackAltered, "the pack has %d bytes and should have %d", size, p.o.Size)
+	}
+	p.entries, err = readTable(objectReader{ctx, p.objects, p.o.Name}, p.o.Name, size)
+	var damage *DamageError
+	switch {
+	case errors.As(err, &damage):
+		p.rewrite = true
+		p.note(PackAltered, "%s", damage.Reason)
+		p.entries = p.rows
+	case err != nil:
+		return err
+	default:
+		if err := p.compare(ctx); err != nil {
+			return err
+		}
+	}
+	return p.chunks(ctx)
 }
 
 // compare holds the index's rows of a pack against the pack's table.
-func (c *check) compare(ctx context.Context, o KeptObject, rows, entries []Entry) error {
-	table := make(map[Digest]*Location, len(entries))
-	for i := range entries {
-		table[entries[i].Digest] = &entries[i].Location
+func (p *packCheck) compare(ctx context.Context) error {
+	table := make(map[Digest]*Location, len(p.entries))
+	for i := range p.entries {
+		table[p.entries[i].Digest] = &p.entries[i].Location
 	}
-	for _, r := range rows {
+	wrong := 0
+	for _, r := range p.rows {
 		if l := table[r.Digest]; l == nil || *l != r.Location {
-			c.lost(r)
-			c.tell(Damage{Code: RowWithoutChunk, Object: o.Name, Detail: "chunk " + r.Digest.String() + " is not where the index says"})
+			p.lost(r.Digest)
+			wrong++
 		}
 		delete(table, r.Digest)
+	}
+	if wrong > 0 {
+		p.note(RowWithoutChunk, "%d of %d chunks are not where the index says", wrong, len(p.rows))
 	}
 	var rest []Digest
 	for d := range table {
 		rest = append(rest, d)
 	}
-	if len(rest) == 0 {
-		return nil
-	}
-	found, err := c.index.Locate(ctx, rest)
+	found, err := p.index.Locate(ctx, rest)
 	if err != nil {
 		return err
 	}
@@ -79,50 +144,48 @@ func (c *check) compare(ctx context.Context, o KeptObject, rows, entries []Entry
 	for i := range found {
 		if found[i].Pack == "" {
 			unknown++
+			p.located[rest[i]] = true // by a repair
 		}
 	}
-	if unknown == 0 {
-		return nil
+	if unknown > 0 {
+		p.note(ChunkWithoutRow, "%d chunks of the pack are unknown to the index", unknown)
 	}
-	if gone, err := c.gone(ctx, o); gone || err != nil {
-		return err
-	}
-	c.tell(Damage{Code: ChunkWithoutRow, Object: o.Name, Detail: fmt.Sprintf("%d chunks of the pack are unknown to the index", unknown)})
 	return nil
 }
 
 // chunks reads a pack's chunks and checks each against its digest. One that the index locates elsewhere is lost to
 // nobody.
-func (c *check) chunks(ctx context.Context, o KeptObject, size int64, rows, entries []Entry) error {
-	located := make(map[Digest]bool, len(rows))
-	for i := range rows {
-		located[rows[i].Digest] = true
-	}
-	w := window{object: objectReader{ctx, c.objects, o.Name}, size: size}
+func (p *packCheck) chunks(ctx context.Context) error {
+	w := window{object: objectReader{ctx, p.objects, p.o.Name}, size: p.size}
 	chunk := make([]byte, maxChunk)
-	for i := range entries {
-		e := &entries[i]
+	bad, first := 0, ""
+	for i := range p.entries {
+		e := &p.entries[i]
 		reason := errors.New("beyond the end of the pack")
-		if e.plausible() && e.Offset <= size-int64(e.Stored) {
+		if e.plausible() && e.Offset <= p.size-int64(e.Stored) {
 			stored, err := w.bytes(e.Offset, int(e.Stored))
 			if err != nil {
-				return c.unlessGone(ctx, o, err)
+				return err
 			}
-			reason = c.codecs.decode(chunk[:e.Length], stored, e.Codec, e.Digest)
+			reason = p.codecs.decode(chunk[:e.Length], stored, e.Codec, e.Digest)
 		}
-		if reason == nil {
-			continue
+		switch {
+		case reason == nil && p.located[e.Digest]:
+			p.good = append(p.good, *e)
+		case reason != nil:
+			if bad++; bad == 1 {
+				first = e.Digest.String() + ": " + reason.Error()
+			}
+			if p.located[e.Digest] {
+				p.lost(e.Digest)
+			}
 		}
-		if located[e.Digest] {
-			c.lost(*e)
-		}
-		c.tell(Damage{Code: ChunkAltered, Object: o.Name, Detail: "chunk " + e.Digest.String() + ": " + reason.Error()})
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.report.Packs++
-	c.report.Chunks += int64(len(entries))
-	c.report.Bytes += size
+	if bad > 0 {
+		p.rewrite = true
+		p.note(ChunkAltered, "%d of %d chunks are damaged; the first is %s", bad, len(p.entries), first)
+	}
+	p.count(func(r *CheckReport) { r.Packs++; r.Objects++; r.Chunks += int64(len(p.entries)); r.Bytes += p.size })
 	return nil
 }
 

@@ -195,16 +195,25 @@ func (s *Store) rewrite(ctx context.Context, r rewriting, report *SweepReport) (
 }
 
 func (s *Store) copyChunk(ctx context.Context, to *packWriter, e Entry) error {
-	if !e.plausible() {
-		return &DamageError{Object: e.Pack, Reason: fmt.Sprintf("chunk %s is said to have %d bytes", e.Digest, e.Length)}
-	}
-	stored := make([]byte, e.Stored)
-	if err := s.objects.ReadAt(ctx, e.Pack, stored, e.Offset); err != nil {
+	stored, err := s.checked(ctx, e)
+	if err != nil {
 		return err
-	}
-	if err := s.codecs.decode(make([]byte, e.Length), stored, e.Codec, e.Digest); err != nil {
-		return &DamageError{Object: e.Pack, Reason: "chunk " + e.Digest.String(), Cause: err}
 	}
 	to.note(e.Digest, len(stored), int(e.Length), e.Codec)
 	return to.write(stored)
+}
+
+// checked returns a chunk as it is stored, checked against its digest.
+func (s *Store) checked(ctx context.Context, e Entry) ([]byte, error) {
+	if !e.plausible() {
+		return nil, &DamageError{Object: e.Pack, Reason: fmt.Sprintf("chunk %s is said to have %d bytes", e.Digest, e.Length)}
+	}
+	stored := make([]byte, e.Stored)
+	if err := s.objects.ReadAt(ctx, e.Pack, stored, e.Offset); err != nil {
+		return nil, err
+	}
+	if err := s.codecs.decode(make([]byte, e.Length), stored, e.Codec, e.Digest); err != nil {
+		return nil, &DamageError{Object: e.Pack, Reason: "chunk " + e.Digest.String(), Cause: err}
+	}
+	return stored, nil
 }

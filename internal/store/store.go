@@ -17,6 +17,8 @@ type Catalog interface {
 	SweepIndex
 	CompactIndex
 	CheckIndex
+	UseIndex
+	RepairIndex
 }
 
 // Store keeps disks in one place of objects, with its chunk index. It is safe for use by several goroutines; several

@@ -1,0 +1,163 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+)
+
+// maxWanted bounds the chunks that one repair looks for: their digests are kept in memory.
+const maxWanted = 1 << 21
+
+func (c *check) manifests(ctx context.Context) error {
+	for after := int64(0); ; {
+		page, err := c.index.Manifests(ctx, after, checkPage)
+		if err != nil || len(page) == 0 {
+			return err
+		}
+		for _, m := range page {
+			after = m.ID
+			if err := c.manifest(ctx, m); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+// manifest checks one manifest. What a repair may yet mend is told when it has tried.
+func (c *check) manifest(ctx context.Context, m KeptManifest) error {
+	d, uses, err := c.read(ctx, m)
+	if err != nil {
+		return err
+	}
+	c.count(func(r *CheckReport) { r.Manifests++; r.Objects++ })
+	if d == nil && !m.Damaged {
+		return c.referred(ctx, m, uses)
+	}
+	if d == nil {
+		d = &Damage{Code: ImageWithdrawn, Detail: "an earlier check found the image damaged, and now it is whole"}
+	}
+	if c.Repair {
+		c.broken = append(c.broken, brokenManifest{m.ID, *d})
+		return nil
+	}
+	return c.tellOf(ctx, m, *d)
+}
+
+// tellOf tells damage of a manifest, unless it was dropped meanwhile.
+func (c *check) tellOf(ctx context.Context, m KeptManifest, d Damage) error {
+	now, err := c.index.Manifests(ctx, m.ID-1, 1)
+	if err != nil || len(now) == 0 || now[0].ID != m.ID {
+		return err
+	}
+	d.Object, d.Images = m.Object, now[0].Images
+	c.tell(d)
+	return nil
+}
+
+// read reads a manifest. It returns what is wrong with it or with the chunks that it names, nil if nothing is, and the
+// packs in which these are, with the stored bytes used of each.
+func (c *check) read(ctx context.Context, m KeptManifest) (*Damage, map[string]int64, error) {
+	missing := 0
+	uses := map[string]int64{}
+	var failed error
+	err := c.eachRecord(ctx, m.ManifestRef, func(records []record) {
+		n, err := c.missing(ctx, records, uses)
+		missing += n
+		failed = errors.Join(failed, err)
+	})
+	if failed != nil {
+		return nil, nil, failed
+	}
+	var damage *DamageError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return &Damage{Code: ManifestMissing, Detail: "the manifest is gone"}, uses, nil
+	case errors.As(err, &damage):
+		return &Damage{Code: ManifestAltered, Detail: damage.Error()}, uses, nil
+	case err != nil:
+		return nil, nil, err
+	case missing > 0:
+		return &Damage{Code: ImageIncomplete, Detail: fmt.Sprintf("%d of the image's chunks are missing or damaged", missing)}, uses, nil
+	}
+	return nil, uses, nil
+}
+
+// missing counts the records whose chunks are nowhere or damaged, and adds up where the others are.
+func (c *check) missing(ctx context.Context, records []record, uses map[string]int64) (int, error) {
+	n := 0
+	digests := make([]Digest, len(records))
+	for i := range records {
+		digests[i] = records[i].digest
+	}
+	found, err := c.index.Locate(ctx, digests)
+	if err != nil {
+		return 0, err
+	}
+	for i := range records {
+		_, bad := c.bad[digests[i]]
+		_, gone := c.gone[found[i].Pack]
+		// What a repair could not read it has taken out of the index, so that what is there now is good.
+		if (bad || gone) && !c.Repair || found[i].Length != records[i].n {
+			n++
+			if c.Repair && len(c.wanted) < maxWanted {
+				c.wanted[digests[i]] = struct{}{}
+			}
+		}
+		if found[i].Pack != "" {
+			uses[found[i].Pack] += int64(found[i].Stored)
+		}
+	}
+	return n, nil
+}
+
+// unreferred returns how many of these packs a manifest's references do not name.
+func (c *check) unreferred(ctx context.Context, m KeptManifest, uses map[string]int64) (int, error) {
+	names, err := c.index.References(ctx, m.ID)
+	if err != nil {
+		return 0, err
+	}
+	named := 0
+	for _, name := range names {
+		if _, ok := uses[name]; ok {
+			named++
+		}
+	}
+	return len(uses) - named, nil
+}
+
+// referTries bounds how often references are looked at again because packs were rewritten meanwhile.
+const referTries = 10
+
+// referred checks that a manifest's references name every pack that it relies on: a sweep goes by them. A difference is
+// one if it shows twice, since packs may be rewritten between two questions.
+func (c *check) referred(ctx context.Context, m KeptManifest, uses map[string]int64) error {
+	before := 0
+	for range referTries {
+		missing, err := c.unreferred(ctx, m, uses)
+		if err != nil || missing == 0 {
+			return err
+		}
+		if missing == before {
+			break
+		}
+		before = missing
+		d, again, err := c.read(ctx, m)
+		if err != nil || d != nil {
+			return err // dropped meanwhile; what is damaged was told by the pack
+		}
+		uses = again
+	}
+	d := Damage{Code: PackUnreferred, Detail: fmt.Sprintf("%d packs that the image relies on are not written down as such: a sweep could take them", before)}
+	if c.Repair {
+		whole, err := c.hold(ctx, m)
+		if err != nil {
+			return err
+		}
+		if whole {
+			d.Repair, d.Mended = "they are written down", true
+		}
+	}
+	return c.tellOf(ctx, m, d)
+}

@@ -1,0 +1,231 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+)
+
+// A repair believes no byte that it has not checked against its digest, and changes the index in single transactions,
+// each of which leaves it right, so it may run beside anything and be cut off anywhere:
+//
+//   - a pack of which anything is wrong is replaced by a new one of what could be read, or by none; the chunks that could
+//     not be read are then nowhere, so that the next import that has them brings them back;
+//   - rows that are wrong are rebuilt from the pack's own table;
+//   - chunks that images lack are looked for in every pack there is, known or not, and in the other stores;
+//   - an image that is still not whole is marked, and not served as good; one that has become whole is served again.
+//
+// It deletes nothing. What it has replaced, and what nobody knows of, is a sweep's to take.
+
+// RepairIndex is what a repair changes of the chunk index.
+type RepairIndex interface {
+	// Mend makes a durable pack, with these chunks, known in place of another, in one transaction: what was located in old
+	// and is not among the chunks is nowhere then, what relied on old relies on pack, and imports that had pinned it cannot
+	// publish. A chunk that has a place elsewhere keeps that. old may be "" or the same as pack (then only rows change);
+	// pack may be "" where nothing of old is left. If old is no longer live it changes nothing and returns false.
+	Mend(ctx context.Context, old, pack string, size int64, entries []Entry) (bool, error)
+
+	// Refer writes down that a manifest relies on packs, with the bytes used of each. It returns false, and has changed
+	// nothing, if one of them is no longer live.
+	Refer(ctx context.Context, manifest int64, packs map[string]int64) (bool, error)
+
+	// Judge says whether a manifest is damaged, and its images with it, where no other store has them whole.
+	Judge(ctx context.Context, manifest int64, damaged bool) error
+
+	// Recast gives a manifest another object, which is durable and was reserved, in place of a damaged one.
+	Recast(ctx context.Context, manifest int64, object string, size int64) error
+
+	// Disown leaves an object that nobody knows of to the first sweep after the grace.
+	Disown(ctx context.Context, name string, size int64, grace time.Duration) error
+}
+
+// UseIndex tells who relies on what.
+type UseIndex interface {
+	// Concerned returns the images that rely on an object, in order.
+	Concerned(ctx context.Context, object string) ([]int64, error)
+
+	// References returns the packs that a manifest is written down to rely on.
+	References(ctx context.Context, manifest int64) ([]string, error)
+
+	// ManifestObject returns the object of the published manifest of a digest, "" if there is none.
+	ManifestObject(ctx context.Context, digest Digest) (string, error)
+
+	// Unused returns packs that nobody relies on and that no sweep would look at.
+	Unused(ctx context.Context) ([]KeptObject, error)
+
+	// Extent returns how many objects there must be, and their bytes.
+	Extent(ctx context.Context) (objects, bytes int64, err error)
+
+	// Loosen lets the next sweep look at packs.
+	Loosen(ctx context.Context, packs []string) error
+}
+
+// mend repairs a pack and says what was done; "" if the pack is gone by now.
+func (p *packCheck) mend(ctx context.Context) (string, error) {
+	lost := map[Digest]struct{}{}
+	for i := range p.rows {
+		lost[p.rows[i].Digest] = struct{}{}
+	}
+	for i := range p.good {
+		delete(lost, p.good[i].Digest)
+	}
+	if !p.rewrite && len(lost) == 0 {
+		done, err := p.index.Mend(ctx, p.o.Name, p.o.Name, p.size, p.good)
+		if err != nil || !done {
+			return "", err
+		}
+		return fmt.Sprintf("the index's %d rows of the pack are rebuilt from its table", len(p.good)), nil
+	}
+	name, size, entries := "", int64(0), []Entry(nil)
+	if len(p.good) > 0 {
+		w, err := p.reserve(ctx)
+		if err != nil {
+			return "", err
+		}
+		for _, e := range p.good {
+			if err := p.copyChunk(ctx, w, e); err != nil {
+				return "", errors.Join(err, w.object.Abort())
+			}
+		}
+		if err := w.commit(); err != nil {
+			return "", errors.Join(err, w.object.Abort())
+		}
+		name, size, entries = w.name, w.size, w.entries
+	}
+	done, err := p.index.Mend(ctx, p.o.Name, name, size, entries)
+	if err != nil || !done {
+		return "", err
+	}
+	return fmt.Sprintf("%d chunks are in a new pack, %d are lost here", len(entries), len(lost)), nil
+}
+
+// reserve begins a pack of the repair's own.
+func (c *check) reserve(ctx context.Context) (*packWriter, error) {
+	name := newName(KindPack)
+	if err := c.index.Reserve(ctx, name); err != nil {
+		return nil, err
+	}
+	return createPack(ctx, c.objects, name)
+}
+
+// brokenManifest is a manifest that a repair looks at twice: before and after it has looked for what is missing.
+type brokenManifest struct {
+	id     int64
+	damage Damage
+}
+
+// rescue looks for what is missing, and settles what becomes of the images that lack it.
+func (c *check) rescue(ctx context.Context) error {
+	packs, err := c.search(ctx)
+	if err != nil {
+		return err
+	}
+	for _, b := range c.broken {
+		if err := c.settle(ctx, b); err != nil {
+			return err
+		}
+	}
+	if len(packs) == 0 {
+		return nil
+	}
+	return c.index.Loosen(ctx, packs) // an image that was to have them may be gone
+}
+
+// settle decides whether a manifest's images are whole now.
+func (c *check) settle(ctx context.Context, b brokenManifest) error {
+	page, err := c.index.Manifests(ctx, b.id-1, 1)
+	if err != nil || len(page) == 0 || page[0].ID != b.id {
+		return err
+	}
+	m := page[0]
+	if m, err = c.recast(ctx, m, b.damage.Code); err != nil {
+		return err
+	}
+	whole, err := c.hold(ctx, m)
+	if err != nil {
+		return err
+	}
+	if err := c.index.Judge(ctx, m.ID, !whole); err != nil {
+		return err
+	}
+	if b.damage.Mended = whole; whole {
+		b.damage.Repair = "the image is whole again"
+	} else {
+		b.damage.Repair = "the image is not served from this store until its content is back"
+	}
+	return c.tellOf(ctx, m, b.damage)
+}
+
+// hold writes down the packs that a manifest relies on, and then looks whether all that it names is there: from then on
+// no sweep takes it.
+func (c *check) hold(ctx context.Context, m KeptManifest) (whole bool, err error) {
+	for range referTries {
+		d, uses, err := c.read(ctx, m)
+		if err != nil || d != nil && d.Code != ImageIncomplete {
+			return false, err
+		}
+		missing, err := c.unreferred(ctx, m, uses)
+		if err != nil {
+			return false, err
+		}
+		if missing == 0 {
+			return d == nil, nil
+		}
+		if _, err := c.index.Refer(ctx, m.ID, uses); err != nil {
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// recast gives a manifest that cannot be read the copy that another store has of it.
+func (c *check) recast(ctx context.Context, m KeptManifest, code DamageCode) (KeptManifest, error) {
+	if code != ManifestMissing && code != ManifestAltered {
+		return m, nil
+	}
+	for _, other := range c.Others {
+		object, err := other.index.ManifestObject(ctx, m.Digest)
+		if err != nil {
+			return m, err
+		}
+		if object == "" {
+			continue
+		}
+		from, err := other.Open(ctx, object, m.Digest)
+		if err != nil {
+			continue // the other store's check tells
+		}
+		size, err := c.copyManifest(ctx, &m, from.Manifest())
+		var damage *DamageError
+		if errors.As(err, &damage) || errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return m, err
+		}
+		return m, c.index.Recast(ctx, m.ID, m.Object, size)
+	}
+	return m, nil
+}
+
+// copyManifest writes a manifest to a new object, by whose name m goes from then on.
+func (c *check) copyManifest(ctx context.Context, m *KeptManifest, from ManifestFile) (int64, error) {
+	name := newName(KindManifest)
+	if err := c.index.Reserve(ctx, name); err != nil {
+		return 0, err
+	}
+	w, err := c.objects.Create(ctx, name)
+	if err != nil {
+		return 0, err
+	}
+	if err := from.WriteRange(ctx, w, 0, from.Size()); err != nil {
+		return 0, errors.Join(err, w.Abort())
+	}
+	if err := w.Commit(); err != nil {
+		return 0, errors.Join(err, w.Abort())
+	}
+	m.Object = name
+	return from.Size(), nil
+}
