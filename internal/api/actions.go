@@ -10,6 +10,7 @@ import (
 
 // Actions does what is asked of images, and remembers it.
 type Actions interface {
+	// Act does what it can at once; the rest is queued, and the action in progress.
 	Act(ctx context.Context, account, id int64, act image.Act) (image.Action, error)
 	Action(ctx context.Context, account, id int64) (image.Action, error)
 	Actions(ctx context.Context, account int64, p image.Page) ([]image.Action, int64, error)
@@ -39,6 +40,9 @@ func (a *API) actOnImage(c *call) error {
 	done, err := a.catalog.Act(c.ctx(), c.token.AccountID, id, act)
 	if err != nil {
 		return err
+	}
+	if done.Status == image.InProgress {
+		a.wake()
 	}
 	return c.action(http.StatusCreated, done)
 }

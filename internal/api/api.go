@@ -42,7 +42,7 @@ type Config struct {
 	Regions   []image.Region // none: image.DefaultRegions
 	PublicURL string         // what links begin with; "": the request's own scheme and Host
 	Limiter   Limiter        // nil: requests are not limited
-	Wake      func()         // called when there is something to do: an import was queued, or an image deleted; may be nil
+	Wake      func()         // called when there is something to do: an import or a transfer was queued, or an image deleted; may be nil
 }
 
 // API answers the requests of clients. It is an http.Handler for everything below /v2/, /healthz and /readyz.

@@ -2,6 +2,7 @@ package api_test
 
 import (
 	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"strconv"
 	"strings"
@@ -29,6 +30,12 @@ func (s *service) direct(t *testing.T, line string) {
 		s.publish(t, words[1], number(t, words[2]), number(t, words[3]))
 	case "fail": // ID CODE MESSAGE: it ends badly
 		err = s.catalog.Fail(t.Context(), s.claims[words[1]], words[2], strings.Join(words[3:], " "))
+	case "copy": // ACTION: a worker begins the transfer, which must be the next
+		s.claims["action "+words[1]] = s.claimCopy(t, number(t, words[1]))
+	case "copied": // ACTION: it ends well
+		err = s.copied(t, s.claims["action "+words[1]])
+	case "lost": // ACTION: it ends badly
+		err = s.catalog.Replications().Fail(t.Context(), s.claims["action "+words[1]], "store_failed", "The store failed.")
 	case "public": // ID SLUG KIND TYPE: the operator makes an image public
 		_, err = s.catalog.MakePublic(t.Context(), number(t, words[1]), image.Publication{Slug: words[2], Kind: words[3], Type: image.Type(words[4])})
 	case "retire": // ID: the operator withdraws it
@@ -67,6 +74,33 @@ func (s *service) claim(t testing.TB, id string) {
 		t.Fatalf("the import of %s cannot be claimed: %+v, %v", id, claim, err)
 	}
 	s.claims[id] = *claim
+}
+
+func (s *service) claimCopy(t testing.TB, action int64) image.Claim {
+	t.Helper()
+	claim, err := s.catalog.Replications().Claim(t.Context(), "worker", time.Hour)
+	if err != nil || claim == nil || claim.Action != action {
+		t.Fatalf("the transfer %d cannot be claimed: %+v, %v", action, claim, err)
+	}
+	return *claim
+}
+
+// copied ends a transfer with the content that the image has.
+func (s *service) copied(t testing.TB, claim image.Claim) error {
+	t.Helper()
+	m, err := s.catalog.Image(t.Context(), claim.AccountID, claim.ImageID)
+	if err != nil {
+		return err
+	}
+	w := store.Written{Object: fmt.Sprint("copy-", claim.Action), Size: 100, GuestSize: m.GuestSize, DataBytes: m.DataSize}
+	if _, err := hex.Decode(w.Manifest[:], []byte(m.Digest)); err != nil {
+		return err
+	}
+	owner := store.Owner{Import: claim.Job(), Lease: claim.Lease}
+	if err := s.catalog.Index(claim.StoreID).Begin(t.Context(), owner, store.KindManifest, w.Object); err != nil {
+		return err
+	}
+	return s.catalog.Replications().Complete(t.Context(), claim, image.Progress{}, w)
 }
 
 // publish ends an import. Its content is the service's disk where the guest's size is that of it, else nothing.

@@ -10,8 +10,9 @@ import (
 )
 
 // Act does what was asked of one of the account's images and returns the action, which is in the account's lists from
-// then on. An image that is not available, a region that it has or that keeps its images in another store, and the
-// conversion of what is no backup are Invalid errors.
+// then on. A transfer to a store that does not have the image is queued, and in progress until that is done. An image
+// that is not available, a region that it has or is on its way to, and the conversion of what is no backup are Invalid
+// errors.
 func (c *Catalog) Act(ctx context.Context, account, id int64, act image.Act) (image.Action, error) {
 	var out image.Action
 	err := c.write(ctx, func(t *tx) error {
@@ -28,46 +29,66 @@ func (c *Catalog) Act(ctx context.Context, account, id int64, act image.Act) (im
 		if r.Status != image.Available {
 			return invalid("The image's status is %s; this can be done with an image that is %s.", r.Status, image.Available)
 		}
-		region := act.Region
-		if act.Type == image.Transfer {
-			err = addRegion(ctx, t, &r, region)
-		} else {
-			region, err = r.Regions[0], convert(ctx, t, r)
-		}
-		if err != nil {
-			return err
-		}
-		out, err = addAction(ctx, t, account, image.Action{ImageID: id, Type: act.Type, Status: image.Completed, Region: region})
+		out, err = perform(ctx, t, r, act)
 		return err
 	})
 	return out, err
 }
 
-// addRegion puts an available image into one more region of a store that holds its content. The image's account is
-// locked, so the manifest stays.
-func addRegion(ctx context.Context, t *tx, r *record, region string) error {
-	store, err := regionStore(ctx, t, region)
-	if errors.Is(err, sql.ErrNoRows) {
-		return invalid("region is none of this service's regions.")
+// perform does what can be done in this transaction, and queues the rest.
+func perform(ctx context.Context, t *tx, r record, act image.Act) (image.Action, error) {
+	done := image.Action{ImageID: r.ID, Type: act.Type, Status: image.Completed, Region: act.Region}
+	if act.Type == image.Convert {
+		done.Region = r.Regions[0]
+		if err := convert(ctx, t, r); err != nil {
+			return done, err
+		}
+		return addAction(ctx, t, r.AccountID, done)
 	}
+	store, err := regionFor(ctx, t, r, act.Region)
 	if err != nil {
-		return err
+		return done, err
 	}
-	if slices.Contains(r.Regions, region) {
-		return invalid("The image is in region %s already.", region)
+	there, err := addRegion(ctx, t, &r, act.Region, store)
+	if err != nil || there {
+		if err == nil {
+			return addAction(ctx, t, r.AccountID, done)
+		}
+		return done, err
 	}
+	return replicate(ctx, t, r, act.Region, store)
+}
+
+// regionFor returns the store of a region that an image is not in.
+func regionFor(ctx context.Context, t *tx, r record, region string) (store int64, err error) {
+	store, err = regionStore(ctx, t, region)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, invalid("region is none of this service's regions.")
+	}
+	if err == nil && slices.Contains(r.Regions, region) {
+		err = invalid("The image is in region %s already.", region)
+	}
+	return store, err
+}
+
+// addRegion puts an available image into one more region, if its store holds the image's content. The image's account is
+// locked, so the manifest stays.
+func addRegion(ctx context.Context, t *tx, r *record, region string, store int64) (there bool, err error) {
 	n, err := t.exec(ctx, `INSERT INTO image_region (image_id, region, store_id, manifest_id)
 		SELECT DISTINCT image_id, $3, store_id, manifest_id FROM image_region WHERE image_id = $1 AND store_id = $2`, r.ID, store, region)
-	if err != nil {
-		return err
+	if err != nil || n == 0 {
+		return false, err
 	}
-	if n == 0 {
-		return invalid("Region %s keeps its images in another store than the image's regions, and images are not copied between "+
-			"stores; create the image anew with that region, from its URL.", region)
+	return true, showRegion(ctx, t, r, region)
+}
+
+// showRegion adds a region to those that stand with the image.
+func showRegion(ctx context.Context, t *tx, r *record, region string) error {
+	if !slices.Contains(r.Regions, region) {
+		r.Regions = append(slices.Clone(r.Regions), region)
+		slices.Sort(r.Regions)
 	}
-	r.Regions = append(slices.Clone(r.Regions), region)
-	slices.Sort(r.Regions)
-	_, err = t.exec(ctx, `UPDATE image SET regions = $1 WHERE id = $2`, toJSON(r.Regions), r.ID)
+	_, err := t.exec(ctx, `UPDATE image SET regions = $1 WHERE id = $2`, toJSON(r.Regions), r.ID)
 	return err
 }
 
@@ -92,10 +113,14 @@ func scanAction(scan func(...any) error) (image.Action, error) {
 	return a, err
 }
 
-// addAction writes down an action that was done in this transaction, which has the account locked.
+// addAction writes down an action, which this transaction has done or queued. It has the account locked.
 func addAction(ctx context.Context, t *tx, account int64, a image.Action) (image.Action, error) {
+	completed := `{{now}}`
+	if a.Status == image.InProgress {
+		completed = `0`
+	}
 	return scanAction(t.row(ctx, `INSERT INTO action (account_id, number, image_id, type, status, region, started_at, completed_at)
-		VALUES ($1, (SELECT coalesce(max(number), 0) + 1 FROM action WHERE account_id = $1), $2, $3, $4, $5, {{now}}, {{now}})
+		VALUES ($1, (SELECT coalesce(max(number), 0) + 1 FROM action WHERE account_id = $1), $2, $3, $4, $5, {{now}}, `+completed+`)
 		RETURNING `+actionColumns, account, a.ImageID, a.Type, a.Status, a.Region).Scan)
 }
 

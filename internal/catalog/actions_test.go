@@ -32,7 +32,6 @@ func testActions(t *testing.T, c *Catalog) {
 		text string
 	}{
 		{"a region that it has", m.ID, image.Act{Type: image.Transfer, Region: "fra1"}, "already"},
-		{"a region on another store", m.ID, image.Act{Type: image.Transfer, Region: "lon1"}, "another store"},
 		{"an unknown region", m.ID, image.Act{Type: image.Transfer, Region: "mars"}, "region"},
 		{"an image that waits", waiting.ID, image.Act{Type: image.Transfer, Region: "fra1"}, "NEW"},
 		{"no backup", m.ID, image.Act{Type: image.Convert}, "backup"},

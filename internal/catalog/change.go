@@ -60,8 +60,8 @@ func (c *Catalog) UpdateImage(ctx context.Context, account, id int64, u image.Up
 	return out, err
 }
 
-// DeleteImage deletes an image of the account in every state. An import that is running loses its lease at this moment
-// and can write nothing more; what it pinned and what the image held is free for the sweep. A second time it is
+// DeleteImage deletes an image of the account in every state. An import or a transfer that is running loses its lease at this
+// moment and can write nothing more; what it pinned and what the image held is free for the sweep. A second time it is
 // image.ErrAlreadyDeleted.
 func (c *Catalog) DeleteImage(ctx context.Context, account, id int64) error {
 	return c.write(ctx, func(t *tx) error {
@@ -85,6 +85,9 @@ func (c *Catalog) DeleteImage(ctx context.Context, account, id int64) error {
 func remove(ctx context.Context, t *tx, r record) error {
 	freed, err := cancelImport(ctx, t, r.ID)
 	if err != nil {
+		return err
+	}
+	if err := cancelReplications(ctx, t, r.ID); err != nil {
 		return err
 	}
 	if err := dropContent(ctx, t, r.ID); err != nil {

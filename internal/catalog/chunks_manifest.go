@@ -9,15 +9,15 @@ import (
 	"ingot/internal/store"
 )
 
-// publishManifest makes what an import wrote something that images may name, and turns the import's pins into
-// references. The transaction holds the import's lease. Where the store has the same content already, that is used,
-// and the new manifest is dead.
-func publishManifest(ctx context.Context, t *tx, storeID, importID int64, w store.Written) (manifestID int64, err error) {
+// publishManifest makes what a job wrote something that images may name, and turns the job's pins into references,
+// under its lease, which the transaction holds. Where the store has the same content already, that is used, and the new
+// manifest is dead.
+func publishManifest(ctx context.Context, t *tx, storeID int64, owner store.Owner, w store.Written) (manifestID int64, err error) {
 	var mine, used int64
-	err = t.row(ctx, `SELECT o.id FROM object o JOIN import i ON i.image_id = o.import_id AND i.lease = o.lease
-		WHERE o.store_id = $1 AND o.name = $2 AND o.state = 'writing' AND o.import_id = $3`, storeID, w.Object, importID).Scan(&mine)
+	err = t.row(ctx, `SELECT id FROM object WHERE store_id = $1 AND name = $2 AND state = 'writing' AND import_id = $3
+		AND lease = $4`, storeID, w.Object, owner.Import, owner.Lease).Scan(&mine)
 	if err != nil {
-		return 0, fmt.Errorf("manifest %s is not this import's: %w", w.Object, err)
+		return 0, fmt.Errorf("manifest %s is not this job's: %w", w.Object, err)
 	}
 	// The update of what is there locks it against dropManifest.
 	err = t.row(ctx, `INSERT INTO manifest (store_id, digest, object_id, guest_size, data_size) VALUES ($1, $2, $3, $4, $5)
@@ -33,10 +33,13 @@ func publishManifest(ctx context.Context, t *tx, storeID, importID int64, w stor
 	if _, err := t.exec(ctx, `UPDATE object SET state = $2, size = $3 WHERE id = $1`, mine, state, w.Size); err != nil {
 		return 0, err
 	}
-	if used != mine {
-		return manifestID, nil
+	if used == mine {
+		err = referToPacks(ctx, t, storeID, owner.Import, manifestID, w.Packs)
 	}
-	return manifestID, referToPacks(ctx, t, storeID, importID, manifestID, w.Packs)
+	if err != nil {
+		return 0, err
+	}
+	return manifestID, releasePins(ctx, t, owner.Import)
 }
 
 // referToPacks writes down what a manifest relies on, all of which the import must have pinned.

@@ -7,7 +7,6 @@ import (
 	"strconv"
 	"strings"
 
-	"ingot/internal/image"
 	"ingot/internal/store"
 )
 
@@ -82,12 +81,7 @@ func list(first, n int) string {
 
 // seeLease returns image.ErrLeaseLost unless the import is running under this lease in what the transaction sees.
 func seeLease(ctx context.Context, t *tx, o store.Owner) error {
-	var one int
-	err := t.row(ctx, `SELECT 1 FROM import WHERE image_id = $1 AND lease = $2 AND state = 'running'`, o.Import, o.Lease).Scan(&one)
-	if errors.Is(err, sql.ErrNoRows) {
-		return image.ErrLeaseLost
-	}
-	return err
+	return checkLease(ctx, t, o.Import, o.Lease, "")
 }
 
 // lockLive locks objects, whose ids ascend, until the transaction ends, and returns those that are live.

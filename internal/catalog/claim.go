@@ -159,7 +159,7 @@ func (c *Catalog) fenced(ctx context.Context, update string, args ...any) error 
 	})
 }
 
-// ReleaseAll queues every running import again. It is for the start of the one process that owns the database: whoever
+// ReleaseAll queues every running import and every running transfer again. It is for the start of the one process that owns the database: whoever
 // ran them is dead.
 func (c *Catalog) ReleaseAll(ctx context.Context) error {
 	return c.write(ctx, func(t *tx) error {
@@ -178,6 +178,7 @@ func (c *Catalog) ReleaseAll(ctx context.Context) error {
 				return err
 			}
 		}
-		return nil
+		_, err = t.exec(ctx, requeueReplications+`TRUE`)
+		return err
 	})
 }

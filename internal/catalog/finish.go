@@ -123,11 +123,8 @@ func addContent(ctx context.Context, t *tx, claim image.Claim, w store.Written) 
 	if err != nil {
 		return err
 	}
-	manifest, err := publishManifest(ctx, t, storeID, claim.ImageID, w)
+	manifest, err := publishManifest(ctx, t, storeID, owner(claim), w)
 	if err != nil {
-		return err
-	}
-	if err := releasePins(ctx, t, claim.ImageID); err != nil {
 		return err
 	}
 	_, err = t.exec(ctx, `INSERT INTO image_region (image_id, region, store_id, manifest_id) VALUES ($1, $2, $3, $4)`,

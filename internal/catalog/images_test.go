@@ -250,7 +250,7 @@ func testPublish(t *testing.T, c *Catalog) {
 	p.Phase = image.PhaseDone
 	wantProgress(t, c, m, p)
 	content, err := c.Content(ctx, a, m.ID)
-	wantContent := image.Content{ImageID: m.ID, StoreID: content.StoreID, Object: w.Object, Digest: m.Digest, GuestSize: 6000}
+	wantContent := image.Content{ImageID: m.ID, Place: image.Place{StoreID: content.StoreID, Object: w.Object}, Others: []image.Place{}, Digest: m.Digest, GuestSize: 6000}
 	if diff := cmp.Diff(wantContent, content); diff != "" || err != nil || content.StoreID == 0 {
 		t.Errorf("%v, %s", err, diff)
 	}

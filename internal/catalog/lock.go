@@ -39,12 +39,21 @@ func (ch change) apply(ctx context.Context, t *tx, account int64) error {
 	return err
 }
 
-// holdLease returns image.ErrLeaseLost unless the import is running under this lease, and keeps it so until the
+// holdLease returns image.ErrLeaseLost unless the job is running under this lease, and keeps it so until the
 // transaction ends.
-func holdLease(ctx context.Context, t *tx, importID int64, lease string) error {
+func holdLease(ctx context.Context, t *tx, job int64, lease string) error {
+	return checkLease(ctx, t, job, lease, ` {{for update}}`)
+}
+
+// checkLease looks for the job where jobs of its kind are: imports have the ids of their images, replications the
+// negative ids of their actions.
+func checkLease(ctx context.Context, t *tx, job int64, lease, lock string) error {
+	query, key := `SELECT 1 FROM import WHERE image_id = $1 AND lease = $2 AND state = 'running'`, job
+	if job < 0 {
+		query, key = `SELECT 1 FROM replication WHERE action_id = $1 AND lease = $2 AND state = 'running'`, -job
+	}
 	var one int
-	err := t.row(ctx, `SELECT 1 FROM import WHERE image_id = $1 AND lease = $2 AND state = 'running' {{for update}}`,
-		importID, lease).Scan(&one)
+	err := t.row(ctx, query+lock, key, lease).Scan(&one)
 	if errors.Is(err, sql.ErrNoRows) {
 		return image.ErrLeaseLost
 	}

@@ -89,6 +89,9 @@ func handOver(ctx context.Context, t *tx, r record, to int64, h holding) error {
 	if h.max.Images > 0 && h.images >= h.max.Images || h.max.Bytes > 0 && h.bytes+r.DataSize > h.max.Bytes {
 		return invalid("The account that is to have the image may not hold that much; delete an image of it first, or ask for a larger quota.")
 	}
+	if err := notReplicating(ctx, t, r.ID); err != nil {
+		return err
+	}
 	tags, err := r.tagIDs(ctx, t)
 	if err != nil {
 		return err

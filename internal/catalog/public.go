@@ -21,12 +21,29 @@ func (c *Catalog) MakePublic(ctx context.Context, id int64, p image.Publication)
 			if slices.Contains(r.Regions, region) {
 				continue
 			}
-			if err := addRegion(ctx, t, r, region); err != nil {
+			if err := bringTo(ctx, t, r, region); err != nil {
 				return err
 			}
 		}
 		return publish(ctx, t, r, p)
 	})
+}
+
+// bringTo puts an image into one more region: at once, or by a transfer, which its account then has among its actions.
+func bringTo(ctx context.Context, t *tx, r *record, region string) error {
+	store, err := regionFor(ctx, t, *r, region)
+	if err != nil {
+		return err
+	}
+	there, err := addRegion(ctx, t, r, region, store)
+	if err != nil || there {
+		return err
+	}
+	onItsWay, err := replicationTo(ctx, t, r.ID, region)
+	if err == nil && onItsWay == 0 {
+		_, err = replicate(ctx, t, *r, region, store)
+	}
+	return err
 }
 
 // publish changes the record to that of a public image.

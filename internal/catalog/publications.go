@@ -41,7 +41,7 @@ func publishAsWanted(ctx context.Context, t *tx, id int64) error {
 		return err
 	}
 	for _, region := range p.Regions {
-		if err := addRegion(ctx, t, &r, region); err != nil && image.KindOf(err) != image.Invalid {
+		if err := bringTo(ctx, t, &r, region); err != nil && image.KindOf(err) != image.Invalid {
 			return err
 		}
 	}

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"context"
+	"database/sql"
 
 	"ingot/internal/image"
 )
@@ -49,7 +50,7 @@ func (c *Catalog) readSlug(ctx context.Context, slug string) (image.Image, error
 	return out, missing(err)
 }
 
-// Content returns where an image's bytes are. An image that has none, yet or any more, is an Invalid error.
+// Content returns where an image's bytes are, in the order of its regions' names. An image that has none, yet or any more, is an Invalid error.
 func (c *Catalog) Content(ctx context.Context, account, id int64) (image.Content, error) {
 	var out image.Content
 	err := c.read(ctx, func(t *tx) error {
@@ -63,17 +64,32 @@ func (c *Catalog) Content(ctx context.Context, account, id int64) (image.Content
 		if err := r.hasContent(); err != nil {
 			return err
 		}
-		out = image.Content{ImageID: id, Digest: r.Digest, GuestSize: r.GuestSize}
-		var manifest int64
-		err = t.row(ctx, `SELECT store_id, manifest_id FROM image_region WHERE image_id = $1 ORDER BY region LIMIT 1`, id).
-			Scan(&out.StoreID, &manifest)
-		if err != nil {
-			return err
-		}
-		out.Object, err = manifestObject(ctx, t, manifest)
+		out, err = contentOf(ctx, t, r)
 		return err
 	})
 	return out, missing(err)
+}
+
+// contentOf returns where the bytes of an image with content are.
+func contentOf(ctx context.Context, t *tx, r record) (image.Content, error) {
+	out := image.Content{ImageID: r.ID, Digest: r.Digest, GuestSize: r.GuestSize}
+	var places []image.Place
+	err := t.each(ctx, `SELECT r.store_id, o.name FROM image_region r JOIN manifest m ON m.id = r.manifest_id
+		JOIN object o ON o.id = m.object_id WHERE r.image_id = $1 GROUP BY r.store_id, o.name ORDER BY min(r.region)`,
+		[]any{r.ID}, func(rows *sql.Rows) error {
+			var p image.Place
+			err := rows.Scan(&p.StoreID, &p.Object)
+			places = append(places, p)
+			return err
+		})
+	if err == nil && len(places) == 0 {
+		err = sql.ErrNoRows
+	}
+	if err != nil {
+		return out, err
+	}
+	out.Place, out.Others = places[0], places[1:]
+	return out, nil
 }
 
 // hasContent returns an Invalid error for an image that has none, yet or any more.

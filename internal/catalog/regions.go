@@ -10,7 +10,7 @@ import (
 )
 
 // SetRegions says which regions the service has and in which store each keeps its images, and returns the stores' ids
-// by slug. A region whose images, or running imports, are in another store is refused: they would be out of reach.
+// by slug. A region whose images, running imports, or transfers are in another store is refused: they would be out of reach.
 // Regions that are not named take no new images any more.
 func (c *Catalog) SetRegions(ctx context.Context, regions map[string]string) (map[string]int64, error) {
 	var ids map[string]int64
@@ -48,7 +48,8 @@ func setRegion(ctx context.Context, t *tx, slug string, store int64) error {
 	err := t.row(ctx, `SELECT s.url FROM region r JOIN store s ON s.id = r.store_id
 		WHERE r.slug = $1 AND r.store_id <> $2 AND (
 			EXISTS (SELECT 1 FROM image_region i WHERE i.region = r.slug) OR
-			EXISTS (SELECT 1 FROM import i WHERE i.region = r.slug AND i.state = 'running'))`, slug, store).Scan(&former)
+			EXISTS (SELECT 1 FROM import i WHERE i.region = r.slug AND i.state = 'running') OR
+			EXISTS (SELECT 1 FROM replication i WHERE i.region = r.slug AND (i.state = 'queued' OR i.state = 'running')))`, slug, store).Scan(&former)
 	if err == nil {
 		return fmt.Errorf("region %s has images in the store %s and cannot be moved to another: start the service "+
 			"with that store, or with the database that belongs to the new one", slug, former)

@@ -38,7 +38,9 @@ func (x *ChunkIndex) condemnAbandoned(ctx context.Context) (n int, err error) {
 			SELECT o.id FROM object o WHERE o.store_id = $1 AND o.state = 'writing' AND (
 				o.import_id IS NULL AND o.until < {{now}} OR
 				o.import_id IS NOT NULL AND NOT EXISTS (SELECT 1 FROM import i
-					WHERE i.image_id = o.import_id AND i.lease = o.lease AND i.state = 'running')))`, x.store, int64(forgetAfter))
+					WHERE i.image_id = o.import_id AND i.lease = o.lease AND i.state = 'running')
+				AND NOT EXISTS (SELECT 1 FROM replication r
+					WHERE r.action_id = -o.import_id AND r.lease = o.lease AND r.state = 'running')))`, x.store, int64(forgetAfter))
 		n = int(count)
 		return err
 	})

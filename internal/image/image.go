@@ -130,11 +130,20 @@ type Page struct {
 // Content is where the bytes of an available image are.
 type Content struct {
 	ImageID   int64
-	StoreID   int64
-	Object    string // name of the manifest's object in that store
 	Digest    string // content digest, lower-case hexadecimal
 	GuestSize int64  // bytes
+	Place
+	Others []Place // other stores that have the same
 }
+
+// Place is an image's content in one store.
+type Place struct {
+	StoreID int64
+	Object  string // name of the manifest's object in that store
+}
+
+// Places returns all places of the content, the preferred one first; there is one at least.
+func (c Content) Places() []Place { return append([]Place{c.Place}, c.Others...) }
 
 // Publication makes an image public.
 type Publication struct {

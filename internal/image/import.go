@@ -15,7 +15,7 @@ const (
 	PhaseFailed     Phase = "failed"
 )
 
-// Claim is the right of one worker to run one import. Every write under it is checked against Lease (a fencing
+// Claim is the right of one worker to run one import, or one transfer to another store. Every write under it is checked against Lease (a fencing
 // token, new with each claim), so that a worker that lost its lease can change nothing any more.
 type Claim struct {
 	ImageID   int64
@@ -26,6 +26,18 @@ type Claim struct {
 	Broken    int    // attempts whose worker died or lost its lease
 	Lease     string // the fencing token
 	Worker    string
+
+	Action  int64 // of a transfer to another store, which is claimed as imports are; 0: an import
+	StoreID int64 // that a transfer goes to
+}
+
+// Job is the number by which a claim's work owns what it writes and pins in a store: imports and transfers share no
+// numbers.
+func (c Claim) Job() int64 {
+	if c.Action != 0 {
+		return -c.Action
+	}
+	return c.ImageID
 }
 
 // Progress is how far an import is, and at its end the report of it. Counts are bytes.

@@ -10,7 +10,8 @@ type Digest [32]byte
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
-// Owner is the import that pins what it relies on. Lease is its fencing token: every call under a lost lease fails.
+// Owner is the import that pins what it relies on, by its image's id, or the copying of an image to this store, by the
+// negative id of its action. Lease is its fencing token: every call under a lost lease fails.
 type Owner struct {
 	Import int64
 	Lease  string
