@@ -11,6 +11,7 @@ build: ## bin/ingot, as it is released: no cgo, so that Go's own resolver answer
 
 tools: ## what the tests need beside Go
 	./scripts/tools.sh
+	cd internal/store/s3/s3test/versitygw && CGO_ENABLED=0 $(GO) tool -n versitygw >/dev/null # built here, before tests run side by side
 
 test: tools ## in CI with the race detector, and nothing skipped
 ifeq ($(CI),true)
