@@ -23,16 +23,19 @@ const (
 )
 
 type cli struct {
-	Serve   serveCmd   `cmd:"" help:"Run the service."`
-	Demo    demoCmd    `cmd:"" help:"Do the whole main job in a temporary directory: serve, import, read back, compare."`
-	Token   tokenCmd   `cmd:"" help:"Create, list and revoke API tokens."`
-	Account accountCmd `cmd:"" help:"Create and list accounts."`
-	Publish publishCmd `cmd:"" help:"Make images public: one, or a whole catalogue of them."`
-	Retire  retireCmd  `cmd:"" help:"Take a public image out of the lists."`
-	Image   imageCmd   `cmd:"" help:"Create, list, show, change, delete, transfer and fetch images, through the API."`
-	Tag     tagCmd     `cmd:"" help:"Create, list and delete tags, and put them on images, through the API."`
-	Usage   usageCmd   `cmd:"" help:"Show what each account's images hold of the disk."`
-	GC      gcCmd      `cmd:"" name:"gc" help:"Free what no image needs any more. Safe while the service runs."`
+	Serve     serveCmd     `cmd:"" help:"Run the service."`
+	Demo      demoCmd      `cmd:"" help:"Do the whole main job in a temporary directory: serve, import, read back, compare."`
+	Token     tokenCmd     `cmd:"" help:"Create, list and revoke API tokens."`
+	Account   accountCmd   `cmd:"" help:"Create and list accounts."`
+	Publish   publishCmd   `cmd:"" help:"Make images public: one, or a whole catalogue of them."`
+	Retire    retireCmd    `cmd:"" help:"Take a public image out of the lists."`
+	Image     imageCmd     `cmd:"" help:"Create, list, show, change, delete, transfer and fetch images, through the API."`
+	Tag       tagCmd       `cmd:"" help:"Create, list and delete tags, and put them on images, through the API."`
+	Usage     usageCmd     `cmd:"" help:"Show what each account's images hold of the disk."`
+	Transfers transfersCmd `cmd:"" help:"Show the transfers of images to other stores: how far they are, and why one failed."`
+	GC        gcCmd        `cmd:"" name:"gc" help:"Free what no image needs any more. Safe while the service runs."`
+	Fsck      fsckCmd      `cmd:"" help:"Check the stores, and repair them. Safe while the service runs. Exit codes: 0 sound, 1 damage, 2 wrong use."`
+	Backup    backupCmd    `cmd:"" help:"Back up the catalogue, and keep the stores as they are until they are copied. Safe while the service runs."`
 
 	Completion completionCmd `cmd:"" help:"Print the completion script for a shell: source <(ingot completion bash)"`
 	Version    versionCmd    `cmd:"" help:"Print the version."`

@@ -6,14 +6,16 @@ import (
 	"errors"
 	"fmt"
 
+	"ingot/internal/refusal"
 	"ingot/internal/store"
 )
 
 // publishManifest makes what a job wrote something that images may name, and turns the job's pins into references,
 // under its lease, which the transaction holds. Where the store has the same content already, that is used, and the new
-// manifest is dead.
+// manifest's object is dead; unless a check found that content damaged: then it has come back, and all its images with it.
 func publishManifest(ctx context.Context, t *tx, storeID int64, owner store.Owner, w store.Written) (manifestID int64, err error) {
 	var mine, used int64
+	var damaged bool
 	err = t.row(ctx, `SELECT id FROM object WHERE store_id = $1 AND name = $2 AND state = 'writing' AND import_id = $3
 		AND lease = $4`, storeID, w.Object, owner.Import, owner.Lease).Scan(&mine)
 	if err != nil {
@@ -21,23 +23,29 @@ func publishManifest(ctx context.Context, t *tx, storeID int64, owner store.Owne
 	}
 	// The update of what is there locks it against dropManifest.
 	err = t.row(ctx, `INSERT INTO manifest (store_id, digest, object_id, guest_size, data_size) VALUES ($1, $2, $3, $4, $5)
-		ON CONFLICT (store_id, digest) DO UPDATE SET digest = excluded.digest RETURNING id, object_id`,
-		storeID, w.Manifest[:], mine, w.GuestSize, w.DataBytes).Scan(&manifestID, &used)
+		ON CONFLICT (store_id, digest) DO UPDATE SET digest = excluded.digest RETURNING id, object_id, damaged`,
+		storeID, w.Manifest[:], mine, w.GuestSize, w.DataBytes).Scan(&manifestID, &used, &damaged)
 	if err != nil {
 		return 0, err
 	}
 	state := "live"
-	if used != mine {
+	if used != mine && !damaged {
 		state = "dead"
 	}
 	if _, err := t.exec(ctx, `UPDATE object SET state = $2, size = $3 WHERE id = $1`, mine, state, w.Size); err != nil {
 		return 0, err
 	}
-	if used == mine {
-		err = referToPacks(ctx, t, storeID, owner.Import, manifestID, w.Packs)
-	}
-	if err != nil {
+	// What is there already may rely on other packs: on those that a check is about to find damaged.
+	if err := referToPacks(ctx, t, storeID, owner.Import, manifestID, w.Packs); err != nil {
 		return 0, err
+	}
+	if used != mine && damaged {
+		if err := recast(ctx, t, manifestID, used, mine); err != nil {
+			return 0, err
+		}
+		if err := judge(ctx, t, manifestID, false); err != nil {
+			return 0, err
+		}
 	}
 	return manifestID, releasePins(ctx, t, owner.Import)
 }
@@ -59,11 +67,11 @@ func referToPacks(ctx context.Context, t *tx, storeID, importID, manifestID int6
 		return err
 	}
 	if len(ids) != len(packs) {
-		return fmt.Errorf("import %d has pinned %d of the %d packs that its manifest needs", importID, len(ids), len(packs))
+		cause := fmt.Errorf("import %d has pinned %d of the %d packs that its manifest needs", importID, len(ids), len(packs))
+		return refusal.Passing(cause, "store_repaired", "The service's store was repaired while the image was imported. The import is tried again.")
 	}
 	for i := range ids {
-		_, err := t.exec(ctx, `INSERT INTO manifest_pack (manifest_id, object_id, bytes) VALUES ($1, $2, $3)`, manifestID, ids[i], bytes[i])
-		if err != nil {
+		if err := refer(ctx, t, manifestID, ids[i], bytes[i]); err != nil {
 			return err
 		}
 	}

@@ -182,6 +182,7 @@ func (x *ChunkIndex) Judge(ctx context.Context, manifest int64, damaged bool) er
 }
 
 func judge(ctx context.Context, t *tx, manifest int64, damaged bool) error {
+	t.only(everybody)
 	n, err := t.exec(ctx, `UPDATE manifest SET damaged = $2 WHERE id = $1`, manifest, damaged)
 	if err != nil || n == 0 {
 		return err

@@ -51,6 +51,9 @@ func publish(ctx context.Context, t *tx, r *record, p image.Publication) error {
 	if r.Status != image.Available && r.Status != image.Retired {
 		return invalid("The image's status is %s; only an image that is %s can be published.", r.Status, image.Available)
 	}
+	if r.ErrorMessage != "" {
+		return invalid("The image's content is damaged; it can be published when it is restored.")
+	}
 	if err := takeSlug(ctx, t, p.Slug, r.ID, p.Replace); err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 
@@ -70,12 +71,12 @@ func (c *Catalog) Content(ctx context.Context, account, id int64) (image.Content
 	return out, missing(err)
 }
 
-// contentOf returns where the bytes of an image with content are.
+// contentOf returns where the bytes of an image with content are, but for the stores in which a check found it damaged.
 func contentOf(ctx context.Context, t *tx, r record) (image.Content, error) {
 	out := image.Content{ImageID: r.ID, Digest: r.Digest, GuestSize: r.GuestSize}
 	var places []image.Place
 	err := t.each(ctx, `SELECT r.store_id, o.name FROM image_region r JOIN manifest m ON m.id = r.manifest_id
-		JOIN object o ON o.id = m.object_id WHERE r.image_id = $1 GROUP BY r.store_id, o.name ORDER BY min(r.region)`,
+		JOIN object o ON o.id = m.object_id WHERE r.image_id = $1 AND NOT m.damaged GROUP BY r.store_id, o.name ORDER BY min(r.region)`,
 		[]any{r.ID}, func(rows *sql.Rows) error {
 			var p image.Place
 			err := rows.Scan(&p.StoreID, &p.Object)
@@ -83,7 +84,7 @@ func contentOf(ctx context.Context, t *tx, r record) (image.Content, error) {
 			return err
 		})
 	if err == nil && len(places) == 0 {
-		err = sql.ErrNoRows
+		err = invalid("%s", cmp.Or(r.ErrorMessage, damagedMessage))
 	}
 	if err != nil {
 		return out, err

@@ -94,12 +94,12 @@ func endPack(ctx context.Context, t *tx, id int64) error {
 	return nil
 }
 
-// Dead returns dead objects that are to be deleted now, with an id above after.
+// Dead returns dead objects that are to be deleted now, with an id above after. What is held for a backup is not.
 func (x *ChunkIndex) Dead(ctx context.Context, after int64, limit int) (dead []store.DeadObject, err error) {
 	err = x.c.read(ctx, func(t *tx) error {
 		dead = nil
 		return t.each(ctx, `SELECT id, name, size FROM object WHERE store_id = $1 AND state = 'dead' AND again <= {{now}} AND id > $2
-			ORDER BY id LIMIT $3`, []any{x.store, after, limit}, func(rows *sql.Rows) error {
+			AND NOT `+isHeld+` ORDER BY id LIMIT $3`, []any{x.store, after, limit}, func(rows *sql.Rows) error {
 			var o store.DeadObject
 			err := rows.Scan(&o.ID, &o.Name, &o.Size)
 			dead = append(dead, o)
