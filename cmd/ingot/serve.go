@@ -15,7 +15,7 @@ import (
 type serveCmd struct {
 	dataFlags
 	Listen       string            `help:"The address to listen on." default:"127.0.0.1:8080"`
-	Store        string            `help:"Where content is kept: file:DIR, in the data directory unless absolute." default:"file:store"`
+	Store        string            `help:"Where content is kept: file:DIR, in the data directory unless absolute, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION." default:"file:store"`
 	Region       map[string]string `help:"A region and its store, for example nyc3=file:/srv/nyc3; repeatable. Without it, DigitalOcean's 15 regions on the one store." placeholder:"SLUG=STORE" mapsep:"none"`
 	Roles        []string          `help:"What this process does: api, worker." default:"api,worker" enum:"api,worker"`
 	Workers      int               `help:"Imports that run at once." default:"2"`

@@ -92,11 +92,9 @@ func (s *service) takeOver(ctx context.Context) (err error) {
 
 // openRegions opens the stores, and keeps in mind which region has which.
 func (s *service) openRegions(ctx context.Context) (err error) {
-	urls := s.cmd.storeURLs()
-	for region, url := range urls {
-		if _, err := openObjects(url, s.cmd.Data); err != nil {
-			return fmt.Errorf("the store of region %s: %w", region, err)
-		}
+	urls, err := s.checkStores(ctx)
+	if err != nil {
+		return err
 	}
 	if s.storeOf, err = s.catalog.SetRegions(ctx, urls); err != nil {
 		return err

@@ -5,8 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"path/filepath"
-	"strings"
 	"time"
 
 	"ingot/internal/api"
@@ -14,7 +12,6 @@ import (
 	"ingot/internal/export"
 	"ingot/internal/image"
 	"ingot/internal/store"
-	"ingot/internal/store/local"
 )
 
 // stores are the open stores, by the id that the catalogue knows each by.
@@ -41,17 +38,6 @@ func openStores(ctx context.Context, cat *catalog.Catalog, data string) (*stores
 		}
 	}
 	return s, nil
-}
-
-func openObjects(url, data string) (store.Objects, error) {
-	dir, ok := strings.CutPrefix(url, "file:")
-	if !ok || dir == "" {
-		return nil, usageError{fmt.Errorf("%q is no store: write file:DIR", url)}
-	}
-	if !filepath.IsAbs(dir) {
-		dir = filepath.Join(data, dir)
-	}
-	return local.Open(dir)
 }
 
 // Open opens an image's content as a file.
