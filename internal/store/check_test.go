@@ -24,6 +24,10 @@ type damaged struct {
 	image    int64
 	written  store.Written
 	contents []byte
+
+	second int64 // the other image
+	other  []byte
+	spare  string // a pack of it
 }
 
 func newDamaged(t *testing.T) *damaged {
@@ -31,7 +35,13 @@ func newDamaged(t *testing.T) *damaged {
 	d.house = openHouse(t, d.database, d.folder, nil)
 	d.image, d.written = d.keep(whole(d.contents))
 	d.packs = d.names("packs")
-	d.keep(whole(guest(2<<20, 21)))
+	d.other = guest(2<<20, 21)
+	d.second, _ = d.keep(whole(d.other))
+	for _, p := range d.names("packs") {
+		if !slices.Contains(d.packs, p) {
+			d.spare = p
+		}
+	}
 	d.wantSound()
 	return d
 }

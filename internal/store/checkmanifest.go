@@ -40,7 +40,7 @@ func (c *check) manifest(ctx context.Context, m KeptManifest) error {
 	}
 	if c.Repair {
 		c.broken = append(c.broken, brokenManifest{m.ID, *d})
-		return nil
+		return c.recast(ctx, m, d.Code)
 	}
 	return c.tellOf(ctx, m, *d)
 }

@@ -140,9 +140,6 @@ func (c *check) settle(ctx context.Context, b brokenManifest) error {
 		return err
 	}
 	m := page[0]
-	if m, err = c.recast(ctx, m, b.damage.Code); err != nil {
-		return err
-	}
 	whole, err := c.hold(ctx, m)
 	if err != nil {
 		return err
@@ -180,15 +177,16 @@ func (c *check) hold(ctx context.Context, m KeptManifest) (whole bool, err error
 	return false, nil
 }
 
-// recast gives a manifest that cannot be read the copy that another store has of it.
-func (c *check) recast(ctx context.Context, m KeptManifest, code DamageCode) (KeptManifest, error) {
+// recast gives a manifest that cannot be read the copy that another store has of it, and reads that, to learn which of
+// its chunks are missing.
+func (c *check) recast(ctx context.Context, m KeptManifest, code DamageCode) error {
 	if code != ManifestMissing && code != ManifestAltered {
-		return m, nil
+		return nil
 	}
 	for _, other := range c.Others {
 		object, err := other.index.ManifestObject(ctx, m.Digest)
 		if err != nil {
-			return m, err
+			return err
 		}
 		if object == "" {
 			continue
@@ -203,11 +201,15 @@ func (c *check) recast(ctx context.Context, m KeptManifest, code DamageCode) (Ke
 			continue
 		}
 		if err != nil {
-			return m, err
+			return err
 		}
-		return m, c.index.Recast(ctx, m.ID, m.Object, size)
+		if err := c.index.Recast(ctx, m.ID, m.Object, size); err != nil {
+			return err
+		}
+		_, _, err = c.read(ctx, m)
+		return err
 	}
-	return m, nil
+	return nil
 }
 
 // copyManifest writes a manifest to a new object, by whose name m goes from then on.
