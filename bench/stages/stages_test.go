@@ -1,0 +1,136 @@
+// Package stages measures each stage of an import alone, and the whole in one process, for profiles:
+//
+//	go run ./bench/import -rounds 0            # makes the test files, once
+//	go test ./bench/stages -bench . -benchtime 1x -count 6 > before.txt
+//	go run golang.org/x/perf/cmd/benchstat@latest before.txt after.txt
+//	go test ./bench/stages -bench 'Import/qcow2-zstd' -benchtime 3x -cpuprofile cpu.pprof
+//
+// MB/s depend on what else the machine does; user-ns/B and sys-ns/B, the CPU time for each byte, much less so.
+// INGOT_BENCH_FILES is where the files are, if it is not bench/import's usual folder. What serves them is another
+// process, so that its time is not counted.
+package stages
+
+import (
+	"bufio"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// cases are the test files of bench/import by their cases' names, with the format of what is in the wrapper.
+var cases = []struct{ name, file, format string }{
+	{"qcow2", "disk.qcow2", "qcow2"},
+	{"qcow2-zlib", "disk-zlib.qcow2", "qcow2"},
+	{"qcow2-zstd", "disk-zstd.qcow2", "qcow2"},
+	{"vmdk", "disk.vmdk", "vmdk"},
+	{"vmdk-stream", "disk-stream.vmdk", "vmdk"},
+	{"vdi", "disk.vdi", "vdi"},
+	{"vhdx", "disk.vhdx", "vhdx"},
+	{"raw.gz", "disk.raw.gz", "raw"},
+	{"qcow2.gz", "disk.qcow2.gz", "qcow2"},
+	{"raw.bz2", "disk.raw.bz2", "raw"},
+	{"qcow2.bz2", "disk.qcow2.bz2", "qcow2"},
+}
+
+// serving makes a process of this test binary a file server: it prints its address and serves the folder until its
+// standard input ends.
+const serving = "INGOT_STAGES_SERVES"
+
+func TestMain(m *testing.M) {
+	if dir := os.Getenv(serving); dir != "" {
+		serve(dir)
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func serve(dir string) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	fmt.Println(l.Addr())
+	go http.Serve(l, http.FileServer(http.Dir(dir)))
+	bufio.NewReader(os.Stdin).ReadByte() // the parent's end, however it ends
+}
+
+// fileServer starts a process that serves the test files and returns its host and port.
+func fileServer(b *testing.B) string {
+	b.Helper()
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), serving+"="+folder())
+	cmd.Stderr = os.Stderr
+	stdin := must(cmd.StdinPipe())(b)
+	stdout := must(cmd.StdoutPipe())(b)
+	if err := cmd.Start(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() {
+		stdin.Close()
+		cmd.Wait()
+	})
+	return strings.TrimSpace(must(bufio.NewReader(stdout).ReadString('\n'))(b))
+}
+
+func folder() string {
+	if dir := os.Getenv("INGOT_BENCH_FILES"); dir != "" {
+		return dir
+	}
+	return filepath.Join(os.TempDir(), "ingot-bench")
+}
+
+// testFile opens one of bench/import's files.
+func testFile(b *testing.B, name string) (f *os.File, size int64) {
+	b.Helper()
+	f, err := os.Open(filepath.Join(folder(), name))
+	if os.IsNotExist(err) {
+		b.Skipf("no %s in %s; make it: go run ./bench/import -rounds 0", name, folder())
+	}
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { f.Close() })
+	return f, must(f.Stat())(b).Size()
+}
+
+// measure runs fn, which says how many bytes it handled, as the benchmark's body.
+func measure(b *testing.B, fn func() int64) {
+	b.Helper()
+	b.ReportAllocs()
+	user, system := cpu(b)
+	var bytes int64
+	for b.Loop() {
+		bytes += fn()
+	}
+	b.SetBytes(bytes / int64(b.N))
+	u, s := cpu(b)
+	b.ReportMetric(float64(u-user)/float64(bytes), "user-ns/B")
+	b.ReportMetric(float64(s-system)/float64(bytes), "sys-ns/B")
+}
+
+// cpu is the time that the processors have spent for this process.
+func cpu(b *testing.B) (user, system time.Duration) {
+	var r syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(r.Utime.Nano()), time.Duration(r.Stime.Nano())
+}
+
+func must[T any](v T, err error) func(testing.TB) T {
+	return func(t testing.TB) T {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return v
+	}
+}
