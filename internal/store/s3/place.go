@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/minio/minio-go/v7"
+	"github.com/minio/minio-go/v7/pkg/s3utils"
 )
 
 // amazon is the endpoint where none is given; the bucket's region is found by itself.
@@ -37,6 +38,9 @@ func ParsePlace(raw string) (Place, error) {
 	p := Place{bucket: u.Host, prefix: strings.Trim(path.Clean("/"+u.Path), "/")}
 	if p.bucket == "" || u.Port() != "" {
 		return Place{}, fmt.Errorf("%q is no bucket: write s3://BUCKET/PREFIX, and the service's address behind it as ?endpoint=https://HOST:PORT", u.Host)
+	}
+	if err := s3utils.CheckValidBucketNameStrict(p.bucket); err != nil {
+		return Place{}, fmt.Errorf("%q is no bucket: %w", p.bucket, err)
 	}
 	if p.prefix != "" {
 		p.prefix += "/"

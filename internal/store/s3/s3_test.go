@@ -79,7 +79,7 @@ func TestPrefixesAreApart(t *testing.T) {
 
 func TestNamesStayInside(t *testing.T) {
 	t.Parallel()
-	s := open(t, "s3://b/p?endpoint=http://127.0.0.1:1", nil)
+	s := open(t, "s3://bkt/p?endpoint=http://127.0.0.1:1", nil)
 	for _, name := range []string{"", ".", "..", "../x", "/etc", "a/../../x", "a//b", "a/", ".probe", "a/.b"} {
 		_, err := s.Create(t.Context(), name)
 		_, err2 := s.Stat(t.Context(), name)
@@ -94,14 +94,14 @@ func TestNamesStayInside(t *testing.T) {
 func TestPlace(t *testing.T) {
 	t.Parallel()
 	for raw, want := range map[string]string{
-		"s3://b":                  "s3://b",
-		"s3://b/":                 "s3://b",
-		"s3://b/p/q/?region=eu-1": "s3://b/p/q?region=eu-1",
-		"s3://b?endpoint=https://s3.amazonaws.com":         "s3://b",
-		"s3://b?region=r&endpoint=https://H.example:9000/": "s3://b?endpoint=https://h.example:9000&region=r",
-		"s3://b?endpoint=https%3A%2F%2Fh.example&region=r": "s3://b?endpoint=https://h.example&region=r",
-		"s3://b?addressing=path":                           "s3://b?addressing=path",
-		"s3://b?addressing=host&region=r":                  "s3://b?addressing=host&region=r",
+		"s3://bkt":                  "s3://bkt",
+		"s3://bkt/":                 "s3://bkt",
+		"s3://bkt/p/q/?region=eu-1": "s3://bkt/p/q?region=eu-1",
+		"s3://bkt?endpoint=https://s3.amazonaws.com":         "s3://bkt",
+		"s3://bkt?region=r&endpoint=https://H.example:9000/": "s3://bkt?endpoint=https://h.example:9000&region=r",
+		"s3://bkt?endpoint=https%3A%2F%2Fh.example&region=r": "s3://bkt?endpoint=https://h.example&region=r",
+		"s3://bkt?addressing=path":                           "s3://bkt?addressing=path",
+		"s3://bkt?addressing=host&region=r":                  "s3://bkt?addressing=host&region=r",
 	} {
 		place, err := s3.ParsePlace(raw)
 		if err != nil || place.String() != want {
@@ -112,16 +112,17 @@ func TestPlace(t *testing.T) {
 		}
 	}
 	for raw, want := range map[string]string{
-		"s3:b":                                 "write s3://BUCKET",
-		"s3://":                                "no bucket",
-		"s3://host:9000/b":                     "?endpoint=",
-		"s3://key:swordfish@b":                 "AWS_ACCESS_KEY_ID",
-		"s3://b?endpoint=minio:9000":           "write endpoint=",
-		"s3://b?endpoint=ftp://h":              "write endpoint=",
-		"s3://b?endpoint=http://u:swordfish@h": "scheme, host and port alone",
-		"s3://b?endpoint=http://h/path":        "scheme, host and port alone",
-		"s3://b?addressing=dns":                "path (https://HOST/BUCKET)",
-		"s3://b?secret=swordfish":              `no option "secret"`,
+		"s3:b":                                   "write s3://BUCKET",
+		"s3://B_u":                               "is no bucket",
+		"s3://":                                  "no bucket",
+		"s3://host:9000/bkt":                     "?endpoint=",
+		"s3://key:swordfish@bkt":                 "AWS_ACCESS_KEY_ID",
+		"s3://bkt?endpoint=minio:9000":           "write endpoint=",
+		"s3://bkt?endpoint=ftp://h":              "write endpoint=",
+		"s3://bkt?endpoint=http://u:swordfish@h": "scheme, host and port alone",
+		"s3://bkt?endpoint=http://h/path":        "scheme, host and port alone",
+		"s3://bkt?addressing=dns":                "path (https://HOST/BUCKET)",
+		"s3://bkt?secret=swordfish":              `no option "secret"`,
 	} {
 		_, err := s3.ParsePlace(raw)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "swordfish") {

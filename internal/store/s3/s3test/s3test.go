@@ -73,7 +73,7 @@ func Start(t testing.TB) *Server {
 	address := l.Addr().String()
 	l.Close()
 	root, accounts := t.TempDir(), t.TempDir()
-	cmd := exec.Command(path, "--port", address, "--admin-port", "", "--access", Access, "--secret", Secret, "--region", Region,
+	cmd := exec.Command(path, "--port", address, "--access", Access, "--secret", Secret, "--region", Region,
 		"--keep-alive", "--quiet", "--iam-dir", accounts, "posix", root)
 	var log bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &log, &log
