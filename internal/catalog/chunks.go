@@ -62,7 +62,7 @@ func (x *ChunkIndex) Find(ctx context.Context, o store.Owner, digests []store.Di
 }
 
 // look returns the locations and the packs among them that the owner has not pinned yet.
-func (x *ChunkIndex) look(ctx context.Context, o store.Owner, digests []store.Digest) (found []store.Location, unpinned []int64, err error) {
+func (x *ChunkIndex) look(ctx context.Context, o store.Owner, digests []store.Digest) (found []store.Location, unpinned []packRow, err error) {
 	err = x.c.read(ctx, func(t *tx) error {
 		found, unpinned = make([]store.Location, len(digests)), nil
 		if err := seeLease(ctx, t, o); err != nil {
@@ -70,26 +70,25 @@ func (x *ChunkIndex) look(ctx context.Context, o store.Owner, digests []store.Di
 		}
 		return x.rows(ctx, t, o.Import, digests, func(i int, r *chunkRow) {
 			found[i] = r.Location
-			if !r.pinned && !slices.Contains(unpinned, r.pack) {
-				unpinned = append(unpinned, r.pack)
+			if p := (packRow{r.pack, r.Pack}); !r.pinned && !slices.Contains(unpinned, p) {
+				unpinned = append(unpinned, p)
 			}
 		})
 	})
 	return found, unpinned, err
 }
 
-// pin pins packs for the owner, all of them or, if one is no longer live, none.
-func (x *ChunkIndex) pin(ctx context.Context, o store.Owner, packs []int64) (pinned bool, err error) {
-	slices.Sort(packs)
+// pin pins packs for the owner, all of them or, if one is no longer what it was, none.
+func (x *ChunkIndex) pin(ctx context.Context, o store.Owner, packs []packRow) (pinned bool, err error) {
 	err = x.c.writeAside(ctx, func(t *tx) error {
 		if err := holdLease(ctx, t, o.Import, o.Lease); err != nil {
 			return err
 		}
-		live, err := lockLive(ctx, t, packs)
+		live, err := lockNamed(ctx, t, packs)
 		if pinned = len(live) == len(packs); err != nil || !pinned {
 			return err
 		}
-		return insertPins(ctx, t, o.Import, packs)
+		return insertPins(ctx, t, o.Import, live)
 	})
 	return pinned && err == nil, err
 }
@@ -109,7 +108,7 @@ func (x *ChunkIndex) Add(ctx context.Context, o store.Owner, pack string, size i
 		if err := holdLease(ctx, t, o.Import, o.Lease); err != nil {
 			return err
 		}
-		id, err := x.settle(ctx, t, pack, size, o)
+		id, err := x.finish(ctx, t, pack, size, lightBytes(entries), o)
 		if err != nil {
 			return err
 		}
@@ -123,12 +122,12 @@ func (x *ChunkIndex) Add(ctx context.Context, o store.Owner, pack string, size i
 	return valid, err
 }
 
-// settle makes a pack live that the owner has written, and returns its id. A pack that a sweep has given up is none:
+// finish makes a pack live that the owner has written, and returns its id. A pack that a sweep has given up is none:
 // that happens only to one whose owner had lost its lease.
-func (x *ChunkIndex) settle(ctx context.Context, t *tx, name string, size int64, o store.Owner) (id int64, err error) {
-	err = t.row(ctx, `UPDATE object SET state = 'live', size = $3
+func (x *ChunkIndex) finish(ctx context.Context, t *tx, name string, size, light int64, o store.Owner) (id int64, err error) {
+	err = t.row(ctx, `UPDATE object SET state = 'live', size = $3, light = $6
 		WHERE store_id = $1 AND name = $2 AND state = 'writing' AND import_id = $4 AND lease = $5 RETURNING id`,
-		x.store, name, size, o.Import, o.Lease).Scan(&id)
+		x.store, name, size, o.Import, o.Lease, light).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("object %s is not being written under this lease: %w", name, err)
 	}

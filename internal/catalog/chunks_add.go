@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -113,28 +114,24 @@ func (a *adding) rely(ctx context.Context, chunks []int) (again []int, err error
 		digests[n] = a.entries[i].Digest
 		a.valid[i] = store.Location{} // what an earlier round saw may be gone
 	}
-	in := map[int64][]int{} // pack: chunks
+	in := map[packRow][]int{} // pack: chunks
 	seen := 0
 	err = a.x.rows(ctx, a.t, a.owner.Import, digests, func(n int, r *chunkRow) {
 		a.valid[chunks[n]] = r.Location
-		in[r.pack] = append(in[r.pack], chunks[n])
+		p := packRow{r.pack, r.Pack}
+		in[p] = append(in[p], chunks[n])
 		seen++
 	})
 	if err != nil {
 		return nil, err
 	}
-	var packs []int64
-	for id := range in {
-		packs = append(packs, id)
-	}
-	slices.Sort(packs)
-	live, err := lockLive(ctx, a.t, packs)
+	live, err := lockNamed(ctx, a.t, slices.Collect(maps.Keys(in)))
 	if err != nil {
 		return nil, err
 	}
-	for _, id := range packs {
-		if !slices.Contains(live, id) {
-			again = append(again, in[id]...)
+	for p, of := range in {
+		if !slices.Contains(live, p.id) {
+			again = append(again, of...)
 		}
 	}
 	if seen < len(chunks) { // a row vanished between the two statements

@@ -28,7 +28,7 @@ func (x *ChunkIndex) Mend(ctx context.Context, old, pack string, size int64, ent
 		done = true
 		target := source
 		if pack != old {
-			if target, err = x.enlist(ctx, t, pack, size); err != nil {
+			if target, err = x.enlist(ctx, t, pack, size, lightBytes(entries)); err != nil {
 				return err
 			}
 		}
@@ -80,12 +80,12 @@ func (x *ChunkIndex) giveUp(ctx context.Context, t *tx, pack string) error {
 }
 
 // enlist makes a reserved pack live and returns its id; 0 for no pack.
-func (x *ChunkIndex) enlist(ctx context.Context, t *tx, pack string, size int64) (id int64, err error) {
+func (x *ChunkIndex) enlist(ctx context.Context, t *tx, pack string, size, light int64) (id int64, err error) {
 	if pack == "" {
 		return 0, nil
 	}
-	err = t.row(ctx, `UPDATE object SET state = 'live', size = $3 WHERE store_id = $1 AND name = $2 AND state = 'writing'
-		AND import_id IS NULL RETURNING id`, x.store, pack, size).Scan(&id)
+	err = t.row(ctx, `UPDATE object SET state = 'live', size = $3, light = $4 WHERE store_id = $1 AND name = $2 AND state = 'writing'
+		AND import_id IS NULL RETURNING id`, x.store, pack, size, light).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("pack %s took too long to write: %w", pack, err)
 	}

@@ -1,9 +1,11 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -96,6 +98,27 @@ func lockLive(ctx context.Context, t *tx, ids []int64) ([]int64, error) {
 			return nil, err
 		}
 		live = append(live, id)
+	}
+	return live, nil
+}
+
+// packRow is a pack as it was found: a pack that is settled keeps its id and changes its name.
+type packRow struct {
+	id   int64
+	name string
+}
+
+// lockNamed locks packs until the transaction ends, in the order of their ids, and returns the ids of those that are
+// live and where they were found.
+func lockNamed(ctx context.Context, t *tx, packs []packRow) ([]int64, error) {
+	slices.SortFunc(packs, func(a, b packRow) int { return cmp.Compare(a.id, b.id) })
+	var live []int64
+	for _, p := range packs {
+		found, err := ids(ctx, t, `SELECT id FROM object WHERE id = $1 AND name = $2 AND state = 'live' {{for update}}`, p.id, p.name)
+		if err != nil {
+			return nil, err
+		}
+		live = append(live, found...)
 	}
 	return live, nil
 }

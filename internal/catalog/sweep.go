@@ -83,7 +83,7 @@ func (x *ChunkIndex) condemnUnused(ctx context.Context) (n int, err error) {
 // endPack marks a pack dead that the transaction has locked, and forgets its chunks.
 func endPack(ctx context.Context, t *tx, id int64) error {
 	for _, statement := range []string{
-		`UPDATE object SET state = 'dead' WHERE id = $1`,
+		`UPDATE object SET state = 'dead', until = 0 WHERE id = $1`,
 		`DELETE FROM chunk WHERE object_id = $1`,
 		`DELETE FROM loose WHERE store_id = (SELECT store_id FROM object WHERE id = $1) AND object_id = $1`,
 	} {

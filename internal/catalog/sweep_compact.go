@@ -140,8 +140,8 @@ func (x *ChunkIndex) Replace(ctx context.Context, pack string, size int64, entri
 			sources = append(sources, id)
 		}
 		var id int64
-		err := t.row(ctx, `UPDATE object SET state = 'live', size = $3 WHERE store_id = $1 AND name = $2 AND state = 'writing'
-			AND import_id IS NULL RETURNING id`, x.store, pack, size).Scan(&id)
+		err := t.row(ctx, `UPDATE object SET state = 'live', size = $3, light = $4 WHERE store_id = $1 AND name = $2 AND state = 'writing'
+			AND import_id IS NULL RETURNING id`, x.store, pack, size, lightBytes(entries)).Scan(&id)
 		if err != nil {
 			return fmt.Errorf("pack %s took too long to write: %w", pack, err)
 		}

@@ -4,6 +4,9 @@ import (
 	"io"
 	"os"
 	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"ingot/internal/store"
 )
@@ -16,27 +19,44 @@ func benchGuest(b *testing.B) []byte {
 	return guest(256<<20, 1)
 }
 
+// BenchmarkWrite keeps a disk that the store does not know, and one that it has: the processor's time, in user and
+// system mode, in nanoseconds a byte of the disk.
 func BenchmarkWrite(b *testing.B) {
 	data := benchGuest(b)
 	b.Run("new", func(b *testing.B) {
+		var spent time.Duration
+		var w store.Written
 		b.SetBytes(int64(len(data)))
 		for b.Loop() {
 			b.StopTimer()
 			h := newHouse(b, nil)
+			begun := processorTime(b)
 			b.StartTimer()
-			_, w := h.keep(whole(data))
-			b.ReportMetric(float64(w.StoredBytes)/1e6, "stored_MB")
-			b.ReportMetric(float64(w.DataBytes)/1e6, "data_MB")
+			_, w = h.keep(whole(data))
+			spent += processorTime(b) - begun
 		}
+		b.ReportMetric(float64(w.StoredBytes)/float64(w.DataBytes), "stored/data")
+		b.ReportMetric(float64(spent)/float64(b.N)/float64(len(data)), "cpu-ns/B")
 	})
 	b.Run("known", func(b *testing.B) {
 		h := newHouse(b, nil)
 		h.keep(whole(data))
 		b.SetBytes(int64(len(data)))
+		begun := processorTime(b)
 		for b.Loop() {
 			h.keep(whole(data))
 		}
+		b.ReportMetric(float64(processorTime(b)-begun)/float64(b.N)/float64(len(data)), "cpu-ns/B")
 	})
+}
+
+// processorTime is what this process has used of the processors.
+func processorTime(b *testing.B) time.Duration {
+	var use unix.Rusage
+	if err := unix.Getrusage(unix.RUSAGE_SELF, &use); err != nil {
+		b.Fatal(err)
+	}
+	return time.Duration(use.Utime.Nano() + use.Stime.Nano())
 }
 
 func BenchmarkRead(b *testing.B) {

@@ -180,10 +180,10 @@ func (c *check) kept(ctx context.Context, fn func(context.Context, KeptObject) e
 	}
 }
 
-// swept says whether an object that was expected is expected no more.
+// swept says whether an object that was expected is expected no more: it was swept, or settled under another name.
 func (c *check) swept(ctx context.Context, o KeptObject) (bool, error) {
 	now, err := c.index.Kept(ctx, o.ID-1, 1)
-	return len(now) == 0 || now[0].ID != o.ID, err
+	return len(now) == 0 || now[0].ID != o.ID || now[0].Name != o.Name, err
 }
 
 // sizes looks at every object's existence and size.

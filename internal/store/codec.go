@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -23,8 +24,8 @@ type codecs struct {
 
 func newCodecs() (codecs, error) {
 	n := runtime.GOMAXPROCS(0)
-	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(n),
-		zstd.WithWindowSize(maxChunk), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true))
+	encoder, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(n),
+		zstd.WithWindowSize(maxChunk), zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true), zstd.WithAllLitEntropyCompression(true))
 	if err != nil {
 		return codecs{}, err
 	}
@@ -33,12 +34,25 @@ func newCodecs() (codecs, error) {
 	return codecs{encoder, decoder}, err
 }
 
-// encode appends a chunk to dst, compressed if that is worthwhile.
+// encodeLightly appends a chunk to dst as a write keeps it until it is settled: in a third of the time that zstd takes,
+// by a fifth larger. Where it is not worthwhile the chunk is kept as it is.
+func (c codecs) encodeLightly(dst, chunk []byte) ([]byte, Codec) {
+	at := len(dst)
+	dst = slices.Grow(dst, s2.MaxEncodedLen(len(chunk)))
+	n := len(s2.Encode(dst[at:cap(dst)], chunk))
+	return keepSmaller(dst[:at+n], at, chunk, CodecS2)
+}
+
+// encode appends a chunk to dst as it stays.
 func (c codecs) encode(dst, chunk []byte) ([]byte, Codec) {
 	at := len(dst)
-	dst = c.encoder.EncodeAll(chunk, dst)
+	return keepSmaller(c.encoder.EncodeAll(chunk, dst), at, chunk, CodecZstd)
+}
+
+// keepSmaller leaves in dst what was compressed from at on, if that is worthwhile, else the chunk.
+func keepSmaller(dst []byte, at int, chunk []byte, codec Codec) ([]byte, Codec) {
 	if (len(dst)-at)*32 <= len(chunk)*worthwhile {
-		return dst, CodecZstd
+		return dst, codec
 	}
 	return append(dst[:at], chunk...), CodecNone
 }

@@ -25,6 +25,9 @@ const (
 	// carryMax is the most that one segment leaves to the next: a chunk that is not cut yet and zero pages that may
 	// still become part of a hole.
 	carryMax = maxChunk + holeRun*pageSize
+
+	// outSize has room for all of a segment, and for what an encoder may need beyond a chunk before it is given up.
+	outSize = carryMax + segmentSize + 32<<10
 )
 
 // segment is a piece of guest data on its way through a write: what the stages hand on, and the unit in which memory

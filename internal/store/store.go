@@ -19,6 +19,7 @@ type Catalog interface {
 	CheckIndex
 	UseIndex
 	RepairIndex
+	SettleIndex
 }
 
 // Store keeps disks in one place of objects, with its chunk index. It is safe for use by several goroutines; several
@@ -49,7 +50,7 @@ func New(objects Objects, index Catalog) (*Store, error) {
 		workers:  runtime.GOMAXPROCS(0),
 		segments: sync.Pool{New: func() any { return newSegment() }},
 		outs: sync.Pool{New: func() any {
-			b := make([]byte, 0, carryMax+segmentSize)
+			b := make([]byte, 0, outSize)
 			return &b
 		}},
 		fetches: sync.Pool{New: func() any {

@@ -129,7 +129,7 @@ func TestUnpublishedIsInvisible(t *testing.T) {
 	}
 }
 
-// Imports, failures, kills, deletions and sweeps at once, by three processes of one database and folder: at the end
+// Imports, failures, kills, deletions, sweeps and settling at once, by three processes of one database and folder: at the end
 // every image that is left comes back byte for byte, and when all are deleted nothing is left.
 func TestAllAtOnce(t *testing.T) {
 	database, folder := "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), t.TempDir()
@@ -147,6 +147,10 @@ func TestAllAtOnce(t *testing.T) {
 					return
 				default:
 					if _, err := h.Sweep(t.Context()); err != nil {
+						t.Error(err)
+						return
+					}
+					if _, err := h.Settle(t.Context(), store.SettleOptions{}); err != nil {
 						t.Error(err)
 						return
 					}

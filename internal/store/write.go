@@ -180,7 +180,7 @@ func (w *writing) compress(s *segment) error {
 			s.out = w.outs.Get().(*[]byte)
 		}
 		c.outAt = len(*s.out)
-		*s.out, c.codec = w.codecs.encode(*s.out, s.buf[c.at:c.at+c.n])
+		*s.out, c.codec = w.codecs.encodeLightly(*s.out, s.buf[c.at:c.at+c.n])
 		c.outN = len(*s.out) - c.outAt
 	}
 	return nil

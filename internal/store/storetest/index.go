@@ -40,6 +40,8 @@ func Index(t *testing.T, open func(*testing.T) *Desk) {
 		{"unpinned pack", unpinnedPack},
 		{"replace", replace},
 		{"replace too late", replaceTooLate},
+		{"settle", settle},
+		{"settle too late", settleTooLate},
 		{"kept", kept},
 		{"all at once", allAtOnce},
 	} {
@@ -61,7 +63,7 @@ func entries(pack string, digests []store.Digest) []store.Entry {
 	out := make([]store.Entry, len(digests))
 	for i, d := range digests {
 		out[i] = store.Entry{Digest: d, Location: store.Location{
-			Pack: pack, Offset: 16 + int64(i)*1000, Stored: 1000, Length: 2000, Codec: store.CodecZstd}}
+			Pack: pack, Offset: 16 + int64(i)*1000, Stored: 1000, Length: 2000, Codec: store.CodecS2}}
 	}
 	return out
 }

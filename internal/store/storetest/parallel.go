@@ -8,7 +8,7 @@ import (
 	"ingot/internal/store"
 )
 
-// allAtOnce lets imports that share chunks begin, publish, fail and be deleted beside sweeps. At the end every chunk of
+// allAtOnce lets imports that share chunks begin, publish, fail and be deleted beside sweeps and settling. At the end every chunk of
 // every image that is left must be in a pack that is live.
 func allAtOnce(t *testing.T, d *Desk) {
 	const workers, rounds = 4, 12
@@ -23,6 +23,11 @@ func allAtOnce(t *testing.T, d *Desk) {
 				return
 			default:
 				d.sweep(t)
+				if p, err := d.ClaimUnsettled(t.Context(), false); err != nil {
+					t.Error(err)
+				} else if p != nil {
+					d.settleTo(t, *p)
+				}
 			}
 		}
 	})
