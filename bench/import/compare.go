@@ -1,213 +1,203 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"net"
-	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
-	"slices"
-	"strconv"
-	"strings"
-	"syscall"
 	"time"
-)
 
-// sample is one run; seconds and bytes.
-type sample struct {
-	wall, cpu    float64
-	peak, stored int64
-}
+	"ingot/bench/service"
+	"ingot/bench/testdisk"
+)
 
 // bench serves the test files and knows the binary under test.
 type bench struct {
+	*prepared
 	cfg    config
 	binary string
-	web    *http.Server
 	host   string
+	stop   func() error
+	sha256 string
+	digest string // of the disk's content, which is one whatever the format
 }
 
-func newBench(ctx context.Context, cfg config) (*bench, error) {
-	b := &bench{cfg: cfg, binary: filepath.Join(cfg.work, "ingot")}
-	build := exec.CommandContext(ctx, "go", "build", "-o", b.binary, "./cmd/ingot")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if out, err := build.CombinedOutput(); err != nil {
-		return nil, fmt.Errorf("go build: %w\n%s", err, out)
-	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
+func newBench(ctx context.Context, cfg config, p *prepared) (*bench, error) {
+	b := &bench{prepared: p, cfg: cfg}
+	var err error
+	if b.binary, err = service.Build(ctx, p.folder, cfg.binary); err != nil {
 		return nil, err
 	}
-	b.host = l.Addr().String()
-	b.web = &http.Server{Handler: http.FileServer(http.Dir(cfg.work))}
-	go b.web.Serve(l)
-	return b, nil
+	if b.sha256, err = fastestSHA256(ctx, p.data[0]); err != nil {
+		return nil, err
+	}
+	b.host, b.stop, err = service.Web(p.folder)
+	return b, err
 }
 
-func (b *bench) close() { b.web.Close() }
+func (b *bench) close() { b.stop() }
 
-// compare runs both sides in turn and returns the medians.
-func (b *bench) compare(ctx context.Context, f testFile) (ours, theirs sample, err error) {
-	var us, them []sample
-	for range b.cfg.rounds {
-		s, err := b.ingot(ctx, f)
+func (b *bench) url(f testdisk.File) string { return "http://" + b.host + "/" + filepath.Base(f.Path) }
+
+// ours is an import by Ingot. Settling is what it does after that, unasked: what it took until the store came to rest.
+type ours struct {
+	taken
+	Settling taken `json:"settling"`
+	Stored   int64 `json:"stored_bytes"`         // when available
+	Settled  int64 `json:"settled_stored_bytes"` // of the store when it came to rest; 0: not waited for
+}
+
+// compared is all that was measured of a case.
+type compared struct {
+	File  testdisk.File      `json:"file"`
+	Ingot []ours             `json:"ingot_runs"`
+	Peers []peers            `json:"peer_runs"`
+	Floor []map[string]taken `json:"floor_runs"`
+}
+
+// compare runs all sides in turn.
+func (b *bench) compare(ctx context.Context, f testdisk.File) (compared, error) {
+	c := compared{File: f}
+	if _, err := shell(ctx, b.folder, "cat "+f.Path+" > /dev/null"); err != nil { // everybody finds it in memory
+		return c, err
+	}
+	for round := range b.cfg.rounds {
+		o, err := b.importOnce(ctx, f, round == b.cfg.rounds-1)
 		if err != nil {
-			return ours, theirs, err
+			return c, err
 		}
-		us = append(us, s)
-		if s, err = b.peer(ctx, f); err != nil {
-			return ours, theirs, err
+		c.Ingot = append(c.Ingot, o)
+		if !b.peersRun(c, round) {
+			continue
 		}
-		them = append(them, s)
-	}
-	return median(us), median(them), nil
-}
-
-func median(s []sample) sample {
-	slices.SortFunc(s, func(a, b sample) int { return int(1e6 * (a.wall - b.wall)) })
-	return s[len(s)/2]
-}
-
-// peer is what people do today, to a raw file.
-func (b *bench) peer(ctx context.Context, f testFile) (sample, error) {
-	dir := filepath.Join(b.cfg.work, "peer")
-	if err := errors.Join(os.RemoveAll(dir), os.MkdirAll(dir, 0o755)); err != nil {
-		return sample{}, err
-	}
-	defer os.RemoveAll(dir)
-	script := "set -e; curl -sSf -o f http://" + b.host + "/" + filepath.Base(f.path)
-	if f.wrapper != "" {
-		script += "; " + f.wrapper + " -c f > plain; rm f; mv plain f"
-	}
-	script += "; qemu-img convert -W -m 8 -f " + f.format + " -O raw f out.raw; sync out.raw"
-	cmd := exec.CommandContext(ctx, "sh", "-c", script)
-	cmd.Dir = dir
-	begun := time.Now()
-	if out, err := cmd.CombinedOutput(); err != nil {
-		return sample{}, fmt.Errorf("%w\n%s", err, out)
-	}
-	return sample{wall: time.Since(begun).Seconds(), cpu: (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()}, nil
-}
-
-// ingot imports the file into a new service, from POST to available.
-func (b *bench) ingot(ctx context.Context, f testFile) (s sample, err error) {
-	dir := filepath.Join(b.cfg.work, "service")
-	if err := os.RemoveAll(dir); err != nil {
-		return s, err
-	}
-	defer os.RemoveAll(dir)
-	cmd := exec.CommandContext(ctx, b.binary, "serve", "--data", dir, "--listen", "127.0.0.1:18099", "--allow-source", b.host)
-	var log bytes.Buffer
-	cmd.Stderr = &log
-	if err := cmd.Start(); err != nil {
-		return s, err
-	}
-	defer func() {
-		if err != nil {
-			cmd.Process.Kill()
-			cmd.Wait()
-			err = fmt.Errorf("%w\n%s", err, log.Bytes())
+		if err := b.others(ctx, &c); err != nil {
+			return c, err
 		}
-	}()
-	c := client{base: "http://127.0.0.1:18099"}
-	if err := c.ready(ctx, filepath.Join(dir, "token")); err != nil {
-		return s, err
 	}
-	begun := time.Now()
-	if s.stored, err = c.importImage(ctx, "http://"+b.host+"/"+filepath.Base(f.path)); err != nil {
-		return s, err
-	}
-	s.wall = time.Since(begun).Seconds()
-	s.peak = peakResident(cmd.Process.Pid)
-	cmd.Process.Signal(syscall.SIGTERM)
-	if err := cmd.Wait(); err != nil {
-		return s, err
-	}
-	s.cpu = (cmd.ProcessState.UserTime() + cmd.ProcessState.SystemTime()).Seconds()
-	return s, nil
+	return c, nil
 }
 
-// peakResident is VmHWM of /proc/PID/status, in bytes.
-func peakResident(pid int) int64 {
-	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+// peersRun says whether the others run this round too.
+func (b *bench) peersRun(c compared, round int) bool {
+	return round == 0 || round < b.cfg.peerRounds && c.Peers[0].overallWalls < b.cfg.slow.Seconds()
+}
+
+func (b *bench) others(ctx context.Context, c *compared) error {
+	p, err := b.peers(ctx, c.File)
 	if err != nil {
-		return 0
+		return err
 	}
-	for line := range strings.Lines(string(status)) {
-		if fields := strings.Fields(line); len(fields) >= 2 && fields[0] == "VmHWM:" {
-			kib, _ := strconv.ParseInt(fields[1], 10, 64)
-			return kib << 10
-		}
-	}
-	return 0
+	stages, err := b.floor(ctx, c.File)
+	c.Peers, c.Floor = append(c.Peers, p), append(c.Floor, stages)
+	return err
 }
 
-// client is as little of a client as the measurement needs.
-type client struct{ base, token string }
+// importOnce imports the file into a new service.
+func (b *bench) importOnce(ctx context.Context, f testdisk.File, settle bool) (o ours, err error) {
+	err = b.withService(ctx, func(s *service.Service) error {
+		o, err = b.measure(ctx, s, f, settle)
+		return err
+	})
+	return o, err
+}
 
-func (c *client) ready(ctx context.Context, tokenFile string) error {
-	for ctx.Err() == nil {
-		if resp, err := http.Get(c.base + "/readyz"); err == nil {
-			resp.Body.Close()
-			token, err := os.ReadFile(tokenFile)
-			c.token = strings.TrimSpace(string(token))
+func (b *bench) withService(ctx context.Context, use func(*service.Service) error, flags ...string) error {
+	data := filepath.Join(b.cfg.work, "service")
+	if err := os.RemoveAll(data); err != nil {
+		return err
+	}
+	defer os.RemoveAll(data)
+	s, err := service.Start(ctx, b.binary, data, b.host, flags...)
+	if err != nil {
+		return err
+	}
+	defer s.Kill()
+	return errors.Join(use(s), s.Stop())
+}
+
+// restFor is how long a store must not have changed to count as come to rest.
+const restFor = 10 * time.Second
+
+// measure imports a file, from POST to available.
+func (b *bench) measure(ctx context.Context, s *service.Service, f testdisk.File, settle bool) (o ours, err error) {
+	var done service.Import
+	o.taken, err = during(s, func() error {
+		_, done, err = s.Import(ctx, b.url(f))
+		return err
+	})
+	if err != nil {
+		return o, err
+	}
+	o.Stored = done.StoredBytes
+	if f.Name != b.near.Name && b.digest != "" && done.Digest != b.digest {
+		return o, fmt.Errorf("the content is %s, of another format %s", done.Digest, b.digest)
+	}
+	if f.Name != b.near.Name {
+		b.digest = done.Digest
+	}
+	if settle {
+		o.Settling, err = during(s, func() error {
+			o.Settled, err = s.Settled(ctx, restFor, 10*time.Minute)
 			return err
-		}
-		time.Sleep(20 * time.Millisecond)
+		})
+		o.Settling.Wall -= restFor.Seconds()
 	}
-	return ctx.Err()
+	return o, err
 }
 
-func (c *client) importImage(ctx context.Context, url string) (stored int64, err error) {
-	body, err := json.Marshal(map[string]string{"name": "bench", "region": "nyc3", "url": url})
+// during measures a service while something runs.
+func during(s *service.Service, do func() error) (t taken, err error) {
+	if err := s.ResetPeak(); err != nil {
+		return t, err
+	}
+	before, err := s.Usage()
 	if err != nil {
-		return 0, err
+		return t, err
 	}
-	var created struct{ Image struct{ ID int64 } }
-	if err := c.do(ctx, "POST", "/v2/images", body, &created); err != nil {
-		return 0, err
+	begun := time.Now()
+	if err := do(); err != nil {
+		return t, err
 	}
-	for {
-		var answer struct {
-			Import struct {
-				Phase       string
-				StoredBytes int64 `json:"stored_bytes"`
-				Error       *struct{ Message string }
+	t.Wall = time.Since(begun).Seconds()
+	after, err := s.Usage()
+	t.CPU, t.Written, t.Peak = after.CPU-before.CPU, after.Written-before.Written, after.Peak
+	return t, err
+}
+
+// compareKnown imports into a store that has the image already, settled: the same once more, and the next night's.
+func (b *bench) compareKnown(ctx context.Context) (again, near compared, err error) {
+	again.File, near.File = b.files[0], b.near
+	for _, f := range b.files {
+		if f.Name == "qcow2" {
+			again.File = f
+		}
+	}
+	again.File.Name = "again"
+	for round := range b.cfg.rounds {
+		err := b.withService(ctx, func(s *service.Service) error {
+			if _, err := b.measure(ctx, s, again.File, true); err != nil {
+				return err
+			}
+			for _, c := range []*compared{&again, &near} {
+				o, err := b.measure(ctx, s, c.File, round == b.cfg.rounds-1)
+				if err != nil {
+					return err
+				}
+				c.Ingot = append(c.Ingot, o)
+			}
+			return nil
+		})
+		if err != nil {
+			return again, near, err
+		}
+		for _, c := range []*compared{&again, &near} {
+			if b.peersRun(*c, round) {
+				if err := b.others(ctx, c); err != nil {
+					return again, near, err
+				}
 			}
 		}
-		if err := c.do(ctx, "GET", fmt.Sprintf("/v2/images/%d/import", created.Image.ID), nil, &answer); err != nil {
-			return 0, err
-		}
-		switch answer.Import.Phase {
-		case "done":
-			return answer.Import.StoredBytes, nil
-		case "failed":
-			return 0, errors.New(answer.Import.Error.Message)
-		}
-		time.Sleep(50 * time.Millisecond)
 	}
-}
-
-func (c *client) do(ctx context.Context, method, path string, body []byte, into any) error {
-	req, err := http.NewRequestWithContext(ctx, method, c.base+path, bytes.NewReader(body))
-	if err != nil {
-		return err
-	}
-	req.Header.Set("Authorization", "Bearer "+c.token)
-	resp, err := http.DefaultClient.Do(req)
-	if err != nil {
-		return err
-	}
-	defer resp.Body.Close()
-	if resp.StatusCode >= 300 {
-		text, err := io.ReadAll(resp.Body)
-		return errors.Join(fmt.Errorf("%s %s: %s %s", method, path, resp.Status, text), err)
-	}
-	return json.NewDecoder(resp.Body).Decode(into)
+	return again, near, nil
 }

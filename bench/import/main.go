@@ -1,8 +1,9 @@
-// Command import measures an import by Ingot, from POST to available, against what people do today - curl, gunzip or
-// bunzip2, qemu-img convert - on the same file, alternating in one run, and prints the ratios. The machine's noise hits both alike;
-// only the ratios mean anything.
+// Command import measures an import by Ingot, from POST to `available`, beside what people do today - curl, sha256sum, gunzip or
+// bunzip2, and qemu-img convert, to a compressed qcow2 file (b) and to a raw one (c) - and beside the floor (d): the slowest single
+// stage of an import, alone, by the fastest known tool. All of it in turn, in one run, on one machine; only the ratios mean anything.
 //
-//	go run ./bench/import -data /usr -size 2G
+//	sudo go run ./bench/import                      # 8 GiB with 2.6 GB of data: about half an hour, and as long to prepare the first time
+//	sudo go run ./bench/import -bytes 100e6 -rounds 1 -at-once ''   # a try
 package main
 
 import (
@@ -11,65 +12,89 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"time"
 )
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	var cfg config
-	flag.StringVar(&cfg.tree, "data", "/usr", "the folder whose files fill the test disk")
-	flag.Int64Var(&cfg.bytes, "bytes", 2<<30, "how many bytes of them")
-	flag.Int64Var(&cfg.virtual, "virtual", 8<<30, "the guest disk's size")
-	flag.IntVar(&cfg.rounds, "rounds", 3, "how often each case is run; medians are printed; 0 only makes the files")
-	flag.StringVar(&cfg.work, "work", filepath.Join(os.TempDir(), "ingot-bench"), "scratch folder; the test files in it are kept and used again")
-	only := flag.String("cases", "", "a comma-separated list of cases; empty: all")
+	var size float64
+	var only, atOnce string
+	flag.Float64Var(&size, "bytes", 0, "take only so many bytes of the installed Debian's files; 0: all, 2.6 GB")
+	flag.Int64Var(&cfg.virtual, "virtual", 8<<30, "the guest disk's size in bytes")
+	flag.IntVar(&cfg.rounds, "rounds", 3, "how often Ingot runs each case; 0 only makes the files")
+	flag.IntVar(&cfg.peerRounds, "peer-rounds", 2, "how often the others run it")
+	flag.DurationVar(&cfg.slow, "slow", time.Minute, "a case that takes the others longer than this, they run once")
+	flag.StringVar(&cfg.work, "work", "/var/tmp/ingot-bench", "scratch folder on a real disk; what is made in it is kept and used again")
+	flag.StringVar(&cfg.json, "json", "", "write all that was measured to this file")
+	flag.StringVar(&only, "cases", "", "a comma-separated list of cases; empty: all")
+	flag.StringVar(&atOnce, "at-once", "qcow2,qcow2-zlib,raw.gz,raw.bz2", "the kinds of which 1, 2 and 4 are imported at once; empty: none")
+	flag.StringVar(&cfg.binary, "binary", "", "the ingot to measure; empty: that of this source tree")
 	flag.Parse()
-	if *only != "" {
-		cfg.only = strings.Split(*only, ",")
-	}
+	cfg.bytes = int64(size)
+	cfg.only, cfg.atOnce = list(only), list(atOnce)
 	if err := run(ctx, cfg); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
 		os.Exit(1)
 	}
 }
 
+func list(s string) []string {
+	if s == "" {
+		return nil
+	}
+	return strings.Split(s, ",")
+}
+
 type config struct {
-	tree           string
-	bytes, virtual int64
-	rounds         int
-	work           string
-	only           []string
+	bytes, virtual     int64
+	rounds, peerRounds int
+	slow               time.Duration
+	work, json, binary string
+	only, atOnce       []string
 }
 
 func (c config) wants(name string) bool { return len(c.only) == 0 || slices.Contains(c.only, name) }
 
 func run(ctx context.Context, cfg config) error {
-	files, err := prepare(ctx, cfg)
+	p, err := prepare(ctx, cfg)
+	if err != nil || cfg.rounds == 0 {
+		return err
+	}
+	b, err := newBench(ctx, cfg, p)
 	if err != nil {
 		return err
 	}
-	if cfg.rounds == 0 {
-		return nil
-	}
-	bench, err := newBench(ctx, cfg)
-	if err != nil {
-		return err
-	}
-	defer bench.close()
-	table := tabwriter.NewWriter(os.Stdout, 0, 4, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "case\tfile MB\tIngot s\tcpu s\tpeak MB\tstored MB\tpeer s\tcpu s\tIngot : peer\t")
-	for _, f := range files {
-		ours, theirs, err := bench.compare(ctx, f)
-		if err != nil {
-			return fmt.Errorf("%s: %w", f.name, err)
+	defer b.close()
+	r := newReport(p)
+	for _, f := range p.files {
+		if cfg.wants(f.Name) {
+			c, err := b.compare(ctx, f)
+			if err != nil {
+				return fmt.Errorf("%s: %w", f.Name, err)
+			}
+			r.add(c)
 		}
-		fmt.Fprintf(table, "%s\t%d\t%.1f\t%.1f\t%d\t%d\t%.1f\t%.1f\t%.2f\t\n", f.name, f.size>>20,
-			ours.wall, ours.cpu, ours.peak>>20, ours.stored>>20, theirs.wall, theirs.cpu, ours.wall/theirs.wall)
-		table.Flush()
 	}
-	return nil
+	if cfg.wants("again") || cfg.wants("near") {
+		again, near, err := b.compareKnown(ctx)
+		if err != nil {
+			return fmt.Errorf("again, near: %w", err)
+		}
+		r.add(again)
+		r.add(near)
+	}
+	r.print(os.Stdout)
+	for _, kind := range cfg.atOnce {
+		a, err := b.atOnce(ctx, kind)
+		if err != nil {
+			return fmt.Errorf("%s at once: %w", kind, err)
+		}
+		r.addAtOnce(a)
+	}
+	r.printAtOnce(os.Stdout)
+	return r.save(cfg.json)
 }

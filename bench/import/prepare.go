@@ -3,91 +3,165 @@ package main
 import (
 	"context"
 	"fmt"
+	"math"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
+
+	"ingot/bench/testdisk"
 )
 
-// testFile is the test disk in one format and wrapper.
-type testFile struct {
-	name, path, format, wrapper string
-	size                        int64
+// prepared is what the measurements read.
+type prepared struct {
+	folder string
+	files  []testdisk.File
+	near   testdisk.File
+	parts  map[string][]testdisk.File // by kind: four disks that share nothing
+	data   [2]string                  // the halves of the disk's data without its holes; .gz and .zst stand beside them
+	bytes  int64
 }
 
-// kinds are the cases, and how each is made of the raw disk $raw.
-var kinds = []struct{ name, file, format, wrapper, make string }{
-	{"qcow2", "disk.qcow2", "qcow2", "", "qemu-img convert -f raw -O qcow2 $raw $out"},
-	{"qcow2-zlib", "disk-zlib.qcow2", "qcow2", "", "qemu-img convert -W -m 8 -c -f raw -O qcow2 $raw $out"},
-	{"qcow2-zstd", "disk-zstd.qcow2", "qcow2", "", "qemu-img convert -W -m 8 -c -f raw -O qcow2 -o compression_type=zstd $raw $out"},
-	{"vmdk", "disk.vmdk", "vmdk", "", "qemu-img convert -f raw -O vmdk $raw $out"},
-	{"vmdk-stream", "disk-stream.vmdk", "vmdk", "", "qemu-img convert -f raw -O vmdk -o subformat=streamOptimized $raw $out"},
-	{"vdi", "disk.vdi", "vdi", "", "qemu-img convert -f raw -O vdi $raw $out"},
-	{"vhdx", "disk.vhdx", "vhdx", "", "qemu-img convert -f raw -O vhdx $raw $out"},
-	{"raw.gz", "disk.raw.gz", "raw", "gunzip", "pigz -c $raw > $out"},
-	{"qcow2.gz", "disk.qcow2.gz", "qcow2", "gunzip", "qemu-img convert -f raw -O qcow2 $raw $out.plain && pigz -c $out.plain > $out && rm $out.plain"},
-	{"sparse-10G", "sparse10.qcow2", "qcow2", "", sparse + "10G"},
-	{"sparse-90G", "sparse90.qcow2", "qcow2", "", sparse + "90G"},
-	{"raw.bz2", "disk.raw.bz2", "raw", "bunzip2", "lbzip2 -c $raw > $out"},
-	{"qcow2.bz2", "disk.qcow2.bz2", "qcow2", "bunzip2", "qemu-img convert -f raw -O qcow2 $raw $out.plain && lbzip2 -c $out.plain > $out && rm $out.plain"},
-}
+// parted is how many disks are made of disjoint parts of the Debian's files.
+const parted = 4
 
-// sparse makes a large disk with a megabyte of data at each of two hundred places; the size is appended.
-const sparse = `make() {
-  qemu-img create -q -f qcow2 $out $1
-  i=0; while [ $i -lt 200 ]; do echo "write -q -P $((i + 1)) $(( ${1%G} * 1073741824 / 200 * i )) 1M"; i=$((i + 1)); done | qemu-io -f qcow2 $out >/dev/null
-}; make `
-
-// makeDisk fills a file tree with the first so many bytes of a folder's files, and makes an ext4 file system of it
-// behind a partition table.
-const makeDisk = `set -e
-rm -rf $dir/tree; mkdir -p $dir/tree
-(cd $tree && find . -xdev -type f -size -64M -printf '%s %p\n' | sort -k2 | awk -v n=$bytes '{ if (s + $1 > n) exit; s += $1; print substr($0, index($0, " ") + 1) }' | tar -cf - -T - | tar -xf - -C $dir/tree)
-rm -f $dir/fs $raw; truncate -s $((virtual - 2097152)) $dir/fs
-mkfs.ext4 -q -d $dir/tree $dir/fs
-truncate -s $virtual $raw
-echo 'label: gpt
-start=2048, type=L' | sfdisk -q $raw
-dd if=$dir/fs of=$raw bs=1M seek=1 conv=sparse,notrunc status=none
-rm -rf $dir/tree $dir/fs`
-
-// prepare makes the test files that are not there yet.
-func prepare(ctx context.Context, cfg config) ([]testFile, error) {
-	if err := os.MkdirAll(cfg.work, 0o755); err != nil {
+// prepare makes what is not there yet.
+func prepare(ctx context.Context, cfg config) (*prepared, error) {
+	size := testdisk.Large
+	if cfg.bytes > 0 && cfg.bytes < 500e6 {
+		size = testdisk.Small
+	}
+	base, err := testdisk.Debian(ctx, cfg.work, size)
+	if err != nil {
 		return nil, err
 	}
-	raw := filepath.Join(cfg.work, "disk.raw")
-	if err := make1(ctx, cfg, raw, raw, makeDisk); err != nil {
+	p := &prepared{folder: filepath.Join(cfg.work, fmt.Sprintf("disks-%s-%d-%d", size, cfg.bytes, cfg.virtual)), parts: map[string][]testdisk.File{}}
+	if err := os.MkdirAll(p.folder, 0o755); err != nil {
 		return nil, err
 	}
-	var files []testFile
-	for _, k := range kinds {
-		if !cfg.wants(k.name) {
-			continue
-		}
-		out := filepath.Join(cfg.work, k.file)
-		if err := make1(ctx, cfg, raw, out, k.make); err != nil {
-			return nil, err
-		}
-		info, err := os.Stat(out)
-		if err != nil {
-			return nil, err
-		}
-		files = append(files, testFile{k.name, out, k.format, k.wrapper, info.Size()})
+	m := maker{p, cfg, base}
+	raw, err := m.disk(ctx, "disk", func(to string) error { return m.tree(ctx, base, to) })
+	if err != nil {
+		return nil, err
 	}
-	return files, nil
+	for _, k := range testdisk.Kinds {
+		if cfg.wants(k.Name) || k.Name == "qcow2" && (cfg.wants("again") || cfg.wants("near")) {
+			f, err := testdisk.Convert(ctx, raw, k.Name)
+			if err != nil {
+				return nil, err
+			}
+			p.files = append(p.files, f)
+		}
+	}
+	if err := m.halves(ctx, raw); err != nil {
+		return nil, err
+	}
+	if cfg.wants("near") {
+		if err := m.nearDisk(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return p, m.partDisks(ctx)
 }
 
-func make1(ctx context.Context, cfg config, raw, out, script string) error {
-	if _, err := os.Stat(out); err == nil {
+// maker makes disks of the files of a Debian.
+type maker struct {
+	*prepared
+	cfg  config
+	base string
+}
+
+// tree makes a folder of as many of a Debian's files as the disk shall have.
+func (m maker) tree(ctx context.Context, from, to string) error {
+	if m.cfg.bytes == 0 {
+		return testdisk.Link(ctx, from, to)
+	}
+	return testdisk.Part(ctx, from, to, 0, 1, m.cfg.bytes)
+}
+
+func (m maker) limit() int64 {
+	if m.cfg.bytes == 0 {
+		return math.MaxInt64
+	}
+	return m.cfg.bytes
+}
+
+// disk makes a raw disk of the tree that fill makes, unless it is there.
+func (m maker) disk(ctx context.Context, name string, fill func(to string) error) (string, error) {
+	raw := filepath.Join(m.folder, name+".raw")
+	if _, err := os.Stat(raw); err == nil {
+		return raw, nil
+	}
+	fmt.Fprintln(os.Stderr, "making", raw)
+	tree := filepath.Join(m.folder, "tree-"+name)
+	defer os.RemoveAll(tree)
+	if err := fill(tree); err != nil {
+		return "", err
+	}
+	return raw, testdisk.Raw(ctx, tree, raw, m.cfg.virtual)
+}
+
+// halves makes the input of the floor's stages.
+func (m maker) halves(ctx context.Context, raw string) error {
+	m.data = [2]string{filepath.Join(m.folder, "data.0"), filepath.Join(m.folder, "data.1")}
+	var err error
+	if m.bytes, err = testdisk.Data(raw, m.data); err != nil {
+		return err
+	}
+	if _, err := os.Stat(m.data[1] + ".zst"); err == nil {
 		return nil
 	}
-	fmt.Fprintln(os.Stderr, "making", out)
-	cmd := exec.CommandContext(ctx, "sh", "-c", script)
-	cmd.Env = append(os.Environ(), "PATH="+os.Getenv("PATH")+":/sbin:/usr/sbin", "raw="+raw, "out="+out, "dir="+cfg.work, "tree="+cfg.tree,
-		fmt.Sprintf("bytes=%d", cfg.bytes), fmt.Sprintf("virtual=%d", cfg.virtual))
-	if text, err := cmd.CombinedOutput(); err != nil {
-		os.Remove(out)
-		return fmt.Errorf("make %s: %w\n%s", out, err, text)
+	return testdisk.Script(ctx, "set -e; gzip -kf $a & gzip -kf $b; wait $!; zstd -qkf -3 -T2 $a $b", "a="+m.data[0], "b="+m.data[1])
+}
+
+// nearDisk makes the same Debian a night later.
+func (m maker) nearDisk(ctx context.Context) error {
+	out := filepath.Join(m.folder, "near.qcow2")
+	raw := filepath.Join(m.folder, "near.raw")
+	if _, err := os.Stat(out); err != nil {
+		if _, err := m.disk(ctx, "near", func(to string) error { return m.nextNight(ctx, to) }); err != nil {
+			return err
+		}
+		defer os.Remove(raw)
+	}
+	var err error
+	m.near, err = testdisk.Convert(ctx, raw, "qcow2")
+	m.near.Name = "near"
+	return err
+}
+
+func (m maker) nextNight(ctx context.Context, to string) error {
+	nights, err := testdisk.NewNights(m.base, m.cfg.work, false)
+	if err != nil {
+		return err
+	}
+	tree, changed, err := nights.Tree(ctx, 1)
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tree)
+	fmt.Fprintln(os.Stderr, "changed:", changed)
+	return m.tree(ctx, tree, to)
+}
+
+// partDisks makes the disks that are imported at once.
+func (m maker) partDisks(ctx context.Context) error {
+	for k := range parted {
+		if len(m.cfg.atOnce) == 0 {
+			return nil
+		}
+		raw, err := m.disk(ctx, fmt.Sprintf("part%d", k), func(to string) error {
+			return testdisk.Part(ctx, m.base, to, k, parted, m.limit()/parted)
+		})
+		if err != nil {
+			return err
+		}
+		for _, kind := range slices.Compact(slices.Sorted(slices.Values(m.cfg.atOnce))) {
+			f, err := testdisk.Convert(ctx, raw, kind)
+			if err != nil {
+				return err
+			}
+			m.parts[kind] = append(m.parts[kind], f)
+		}
 	}
 	return nil
 }

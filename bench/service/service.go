@@ -1,0 +1,129 @@
+// Package service starts the Ingot that a bench measures, of this source tree, and is as little of a client of it as
+// measuring needs.
+package service
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+// Build compiles the service as it is released, into a folder, unless a binary is given.
+func Build(ctx context.Context, folder, given string) (binary string, err error) {
+	if given != "" {
+		return filepath.Abs(given)
+	}
+	binary, err = filepath.Abs(filepath.Join(folder, "ingot"))
+	if err != nil {
+		return "", err
+	}
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", binary, "./cmd/ingot")
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build: %w\n%s", err, out)
+	}
+	return binary, nil
+}
+
+// Service is a running Ingot with a data directory of its own.
+type Service struct {
+	Client
+	Data string
+
+	cmd *exec.Cmd
+	log bytes.Buffer
+}
+
+// Start starts a service on a data directory and waits until it is ready. allow is the source that it may import
+// from; more are further flags of `ingot serve`.
+func Start(ctx context.Context, binary, data, allow string, more ...string) (*Service, error) {
+	address, err := freeAddress()
+	if err != nil {
+		return nil, err
+	}
+	args := append([]string{"serve", "--data", data, "--listen", address, "--allow-source", allow, "--log-format", "json"}, more...)
+	s := &Service{Client: Client{Base: "http://" + address}, Data: data, cmd: exec.CommandContext(ctx, binary, args...)}
+	s.cmd.Stderr = &s.log
+	if err := s.cmd.Start(); err != nil {
+		return nil, err
+	}
+	if err := s.ready(ctx, filepath.Join(data, "token")); err != nil {
+		s.Kill()
+		return nil, fmt.Errorf("%w\n%s", err, s.log.Bytes())
+	}
+	return s, nil
+}
+
+func freeAddress() (string, error) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return "", err
+	}
+	defer l.Close()
+	return l.Addr().String(), nil
+}
+
+// Kill ends the service at once; after Stop it does nothing.
+func (s *Service) Kill() {
+	if s.cmd.ProcessState == nil {
+		s.cmd.Process.Kill()
+		s.cmd.Wait()
+	}
+}
+
+// Stop ends the service as an operator does.
+func (s *Service) Stop() error {
+	if err := s.cmd.Process.Signal(syscall.SIGTERM); err != nil {
+		return err
+	}
+	if err := s.cmd.Wait(); err != nil {
+		return fmt.Errorf("%w\n%s", err, s.log.Bytes())
+	}
+	return nil
+}
+
+// Pid is the service's process.
+func (s *Service) Pid() int { return s.cmd.Process.Pid }
+
+// StoreBytes is the size of all that lies in the store: packs and manifests.
+func (s *Service) StoreBytes() (int64, error) { return TreeBytes(filepath.Join(s.Data, "store")) }
+
+// TreeBytes is the sum of the sizes of a folder's files. One that goes meanwhile counts nothing.
+func TreeBytes(folder string) (total int64, err error) {
+	err = filepath.WalkDir(folder, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.Type().IsRegular() {
+			var info fs.FileInfo
+			if info, err = d.Info(); err == nil {
+				total += info.Size()
+			}
+		}
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil
+		}
+		return err
+	})
+	return total, err
+}
+
+// Settled waits until the store has stopped changing: what the service does in the background is done. It gives up after
+// the time given.
+func (s *Service) Settled(ctx context.Context, quiet, most time.Duration) (int64, error) {
+	begun, since := time.Now(), time.Now()
+	last, err := s.StoreBytes()
+	for err == nil && time.Since(since) < quiet && time.Since(begun) < most && ctx.Err() == nil {
+		time.Sleep(100 * time.Millisecond)
+		var now int64
+		if now, err = s.StoreBytes(); now != last {
+			last, since = now, time.Now()
+		}
+	}
+	return last, errors.Join(err, ctx.Err())
+}
