@@ -3,10 +3,12 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"ingot/gradient"
 	"ingot/gradient/ingot"
@@ -152,6 +154,7 @@ type imageTransferCmd struct {
 	clientFlags
 	ID     int64  `arg:"" help:"The image's id."`
 	Region string `arg:"" help:"The region's slug."`
+	Wait   bool   `help:"Wait until the image is there." env:"-"`
 }
 
 func (c *imageTransferCmd) Run(ctx context.Context, term terminal) error {
@@ -162,8 +165,19 @@ func (c *imageTransferCmd) Run(ctx context.Context, term terminal) error {
 	action, err := cl.GPUDroplets.Images.Actions.New(ctx, c.ID, gradient.GPUDropletImageActionNewParams{
 		OfImageActionTransfer: &gradient.GPUDropletImageActionNewParamsBodyImageActionTransfer{Region: gradient.RegionSlug(c.Region)},
 	})
+	for err == nil && c.Wait && action.Status == "in-progress" {
+		select {
+		case <-ctx.Done():
+			return errors.New("not waited for; the transfer goes on")
+		case <-time.After(500 * time.Millisecond):
+		}
+		action, err = cl.GPUDroplets.Images.Actions.Get(ctx, c.ID, action.ID)
+	}
 	if err != nil {
 		return err
+	}
+	if action.Status == "errored" {
+		return fmt.Errorf("the transfer failed (action %d); the operator sees why, by: ingot transfers", action.ID)
 	}
 	return c.print(term, raw(action), func(w io.Writer) error {
 		_, err := fmt.Fprintf(w, "action %d: %s\n", action.ID, action.Status)

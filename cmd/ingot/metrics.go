@@ -24,6 +24,9 @@ type metrics struct {
 	seconds  *prometheus.HistogramVec // by method
 	imports  *prometheus.CounterVec   // attempts, by outcome: available, interrupted or a refusal's code
 	running  prometheus.Gauge
+	copies   *prometheus.CounterVec // attempts of transfers between stores, by outcome: copied, interrupted or a refusal's code
+	copying  prometheus.Gauge
+	copied   prometheus.Counter
 	read     prometheus.Counter
 	stored   prometheus.Counter
 	shared   prometheus.Counter
@@ -40,12 +43,15 @@ func newMetrics() *metrics {
 		seconds:  prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: "ingot_http_request_seconds", Help: "Time to the end of the answer."}, []string{"method"}),
 		imports:  prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ingot_import_attempts_total", Help: "Attempts of imports that ended."}, []string{"outcome"}),
 		running:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "ingot_imports_running", Help: "Imports that run in this process."}),
+		copies:   prometheus.NewCounterVec(prometheus.CounterOpts{Name: "ingot_transfer_attempts_total", Help: "Attempts of transfers between stores that ended."}, []string{"outcome"}),
+		copying:  prometheus.NewGauge(prometheus.GaugeOpts{Name: "ingot_transfers_running", Help: "Transfers between stores that run in this process."}),
+		copied:   counter("ingot_transfer_stored_bytes_total", "Bytes written to stores by transfers that were completed."),
 		read:     counter("ingot_import_read_bytes_total", "Bytes read from sources by imports that became available."),
 		stored:   counter("ingot_import_stored_bytes_total", "Bytes written to the store by imports that became available."),
 		shared:   counter("ingot_import_shared_bytes_total", "Guest bytes of imports that the store held already."),
 		freed:    counter("ingot_sweep_freed_bytes_total", "Bytes of objects that sweeps of this process deleted."),
 	}
-	m.registry.MustRegister(m.requests, m.seconds, m.imports, m.running, m.read, m.stored, m.shared, m.freed,
+	m.registry.MustRegister(m.requests, m.seconds, m.imports, m.running, m.copies, m.copying, m.copied, m.read, m.stored, m.shared, m.freed,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return m
 }
@@ -67,14 +73,24 @@ func (m *metrics) handler(next http.Handler) http.Handler {
 // measuredWork counts how attempts end.
 type measuredWork struct {
 	queue.Work
-	m *metrics
+	running prometheus.Gauge
+	ended   *prometheus.CounterVec
+	good    string // the outcome of an attempt that ended well
+}
+
+func (m *metrics) ofImports(w queue.Work) measuredWork {
+	return measuredWork{w, m.running, m.imports, "available"}
+}
+
+func (m *metrics) ofTransfers(w queue.Work) measuredWork {
+	return measuredWork{w, m.copying, m.copies, "copied"}
 }
 
 func (w measuredWork) Run(ctx context.Context, c image.Claim) error {
-	w.m.running.Inc()
-	defer w.m.running.Dec()
+	w.running.Inc()
+	defer w.running.Dec()
 	err := w.Work.Run(ctx, c)
-	outcome := "available"
+	outcome := w.good
 	switch r := refusal.As(err); {
 	case err == nil:
 	case r != nil:
@@ -84,7 +100,7 @@ func (w measuredWork) Run(ctx context.Context, c image.Claim) error {
 	default:
 		outcome = "internal"
 	}
-	w.m.imports.WithLabelValues(outcome).Inc()
+	w.ended.WithLabelValues(outcome).Inc()
 	return err
 }
 

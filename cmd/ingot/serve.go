@@ -19,6 +19,7 @@ type serveCmd struct {
 	Region       map[string]string `help:"A region and its store, for example nyc3=file:/srv/nyc3; repeatable. Without it, DigitalOcean's 15 regions on the one store." placeholder:"SLUG=STORE" mapsep:"none"`
 	Roles        []string          `help:"What this process does: api, worker." default:"api,worker" enum:"api,worker"`
 	Workers      int               `help:"Imports that run at once." default:"2"`
+	Transfers    int               `help:"Transfers of images to other stores that run at once." default:"2"`
 	AllowSource  []string          `help:"A source that may be read although it is not public: an address, a block (10.0.0.0/8) or a host name, each with an optional port; repeatable." placeholder:"SOURCE"`
 	SourceCA     string            `help:"A PEM file of certificate authorities that sources are trusted by, beside the system's." placeholder:"FILE" name:"source-ca"`
 	SourceProxy  string            `help:"A proxy that sources are read through." placeholder:"URL"`
@@ -48,6 +49,8 @@ func (c *serveCmd) check() error {
 		return errors.New("--tls-cert and --tls-key go together")
 	case c.Workers < 1:
 		return fmt.Errorf("--workers %d: at least 1; a process that runs no imports has --roles api", c.Workers)
+	case c.Transfers < 1:
+		return fmt.Errorf("--transfers %d: at least 1", c.Transfers)
 	case c.MaxImageSize < 1 || c.MaxImageSize > image.MaxSize:
 		return fmt.Errorf("--max-image-size: between 1 byte and 100GB, as in DigitalOcean's API")
 	}

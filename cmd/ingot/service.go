@@ -34,7 +34,8 @@ type service struct {
 	stores  *stores
 	storeOf map[string]int64 // by region
 	uploads *upload.Uploads
-	runner  *queue.Runner // nil without the role worker
+	runner  *queue.Runner // nil without the role worker; so are the transfers
+	copier  *queue.Runner // of transfers between stores
 	metrics *metrics
 	api     *api.API // nil without the role api
 	sweep   chan struct{}
@@ -99,7 +100,9 @@ func (s *service) openRegions(ctx context.Context) (err error) {
 	if s.storeOf, err = s.catalog.SetRegions(ctx, urls); err != nil {
 		return err
 	}
-	s.stores, err = openStores(ctx, s.catalog, s.cmd.Data)
+	if s.stores, err = openStores(ctx, s.catalog, s.cmd.Data); err == nil {
+		s.stores.log = s.log
+	}
 	return err
 }
 
@@ -131,13 +134,14 @@ func (s *service) openWorker() error {
 	}
 	s.runner = &queue.Runner{
 		Jobs: s.catalog,
-		Work: measuredWork{&importer.Importer{
+		Work: s.metrics.ofImports(&importer.Importer{
 			Source: client, Uploads: s.uploads, Stores: s.regionStore, Catalog: measuredCatalog{s.catalog, s.metrics},
 			Scratch: scratch, MaxSize: int64(s.cmd.MaxImageSize), Log: s.log,
-		}, s.metrics},
+		}),
 		Workers: s.cmd.Workers,
 		Log:     s.log,
 	}
+	s.copier = s.newCopier()
 	return nil
 }
 
@@ -180,10 +184,11 @@ func (s *service) regions() []image.Region {
 	return regions
 }
 
-// wake starts what a request made due: a queued import, or a sweep after a deletion.
+// wake starts what a request made due: a queued import or transfer, or a sweep after a deletion.
 func (s *service) wake() {
 	if s.runner != nil {
 		s.runner.Wake()
+		s.copier.Wake()
 	}
 	select {
 	case s.sweep <- struct{}{}:
@@ -196,6 +201,7 @@ func (s *service) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	if s.runner != nil {
 		group.Go(func() error { s.runner.Run(ctx); return nil })
+		group.Go(func() error { s.copier.Run(ctx); return nil })
 		group.Go(func() error { s.sweepLoop(ctx); return nil })
 	}
 	if s.listener != nil {

@@ -2,9 +2,8 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
-	"fmt"
+	"log/slog"
 	"time"
 
 	"ingot/internal/api"
@@ -18,6 +17,7 @@ import (
 type stores struct {
 	byID     map[int64]*store.Store
 	exporter *export.Exporter
+	log      *slog.Logger // nil: nothing is logged
 }
 
 // openStores opens every store that the catalogue knows. Relative folders are in the data directory, so that it can
@@ -42,15 +42,7 @@ func openStores(ctx context.Context, cat *catalog.Catalog, data string) (*stores
 
 // Open opens an image's content as a file.
 func (s *stores) Open(ctx context.Context, c image.Content, format string) (api.File, error) {
-	kept, ok := s.byID[c.StoreID]
-	if !ok {
-		return nil, fmt.Errorf("the store %d of image %d is not configured", c.StoreID, c.ImageID)
-	}
-	var digest store.Digest
-	if n, err := hex.Decode(digest[:], []byte(c.Digest)); err != nil || n != len(digest) {
-		return nil, fmt.Errorf("image %d has no content digest", c.ImageID)
-	}
-	disk, err := kept.Open(ctx, c.Object, digest)
+	disk, err := s.openReplicated(ctx, c)
 	if err != nil {
 		return nil, err
 	}

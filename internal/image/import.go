@@ -2,7 +2,7 @@ package image
 
 import "time"
 
-// Phase is what an import is doing.
+// Phase is what an import or a transfer is doing.
 type Phase string
 
 // The phases, in order. Fetching covers download, decompression and conversion, which run at once.
@@ -11,6 +11,7 @@ const (
 	PhaseConnecting Phase = "connecting"
 	PhaseFetching   Phase = "fetching"
 	PhaseFinishing  Phase = "finishing" // the last packs and the manifest become durable
+	PhaseCopying    Phase = "copying"   // to another store: the one phase of a transfer
 	PhaseDone       Phase = "done"
 	PhaseFailed     Phase = "failed"
 )

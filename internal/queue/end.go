@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"ingot/internal/image"
@@ -21,28 +22,37 @@ const (
 
 // end does what follows from how the work ended and, if its context was cancelled, why.
 func (r *Runner) end(stop, life context.Context, claim image.Claim, err, cause error) {
-	log := r.Log.With("image", claim.ImageID, "attempt", claim.Attempt)
+	log := r.logOf(claim).With("attempt", claim.Attempt)
 	why := refusal.As(err)
 	switch {
 	case err == nil:
-		log.InfoContext(life, "import finished")
+		log.InfoContext(life, r.Job+" finished")
 	case errors.Is(err, image.ErrLeaseLost) || errors.Is(cause, image.ErrLeaseLost):
-		log.WarnContext(life, "import given up: its lease is lost, or its image was deleted")
+		log.WarnContext(life, r.Job+" given up: its lease is lost, or its image was deleted")
 	case errors.Is(cause, errStopping):
-		log.InfoContext(life, "import handed back: the service is stopping")
+		log.InfoContext(life, r.Job+" handed back: the service is stopping")
 		r.settle(stop, life, claim, func(ctx context.Context) error { return r.Jobs.Release(ctx, claim) })
 	case why == nil:
 		reference := rand.Text()[:12]
-		log.ErrorContext(life, "import met an internal error", "reference", reference, "error", err)
-		r.again(stop, life, claim, refusal.Passing(err, "internal_error", "The import met an internal error. "+
-			"Try again; if it happens again, give the operator the reference %s, under which the log has the cause.", reference))
+		log.ErrorContext(life, r.Job+" met an internal error", "reference", reference, "error", err)
+		r.again(stop, life, claim, refusal.Passing(err, "internal_error", "The %s met an internal error. "+
+			"Try again; if it happens again, give the operator the reference %s, under which the log has the cause.", r.Job, reference))
 	case why.Temporary:
-		log.WarnContext(life, "import attempt failed", "code", why.Code, "error", err)
+		log.WarnContext(life, r.Job+" attempt failed", "code", why.Code, "error", err)
 		r.again(stop, life, claim, why)
 	default:
-		log.InfoContext(life, "import failed", "code", why.Code, "error", err)
+		log.InfoContext(life, r.Job+" failed", "code", why.Code, "error", err)
 		r.fail(stop, life, claim, why.Code, why.Message)
 	}
+}
+
+// logOf returns the log with what a claim is of.
+func (r *Runner) logOf(claim image.Claim) *slog.Logger {
+	log := r.Log.With("image", claim.ImageID)
+	if claim.Action != 0 {
+		log = log.With("action", claim.Action, "region", claim.Region)
+	}
+	return log
 }
 
 // again lets another attempt follow, or none if there were enough.
@@ -70,9 +80,9 @@ func (r *Runner) fail(stop, life context.Context, claim image.Claim, code, messa
 
 // failBroken ends an import whose workers die again and again: it may be what kills them, and others wait.
 func (r *Runner) failBroken(stop, life context.Context, claim image.Claim) {
-	r.Log.ErrorContext(life, "import failed: its worker died too often", "image", claim.ImageID, "times", claim.Broken)
-	r.fail(stop, life, claim, "worker_died", fmt.Sprintf("The import was cut off %d times because its worker died; it may "+
-		"be the cause of that. Try again later; if it happens again, tell the operator.", claim.Broken))
+	r.logOf(claim).ErrorContext(life, r.Job+" failed: its worker died too often", "times", claim.Broken)
+	r.fail(stop, life, claim, "worker_died", fmt.Sprintf("The %s was cut off %d times because its worker died; it may "+
+		"be the cause of that. Try again later; if it happens again, tell the operator.", r.Job, claim.Broken))
 }
 
 // settle writes down the end of a claim. A database that cannot be reached is tried again as long as the lease may hold;
@@ -87,10 +97,10 @@ func (r *Runner) settle(stop, life context.Context, claim image.Claim, write fun
 		case err == nil:
 			return
 		case errors.Is(err, image.ErrLeaseLost):
-			r.Log.WarnContext(life, "the end of an import was not written down: its lease is lost", "image", claim.ImageID)
+			r.logOf(claim).WarnContext(life, "the end was not written down: the lease is lost", "job", r.Job)
 			return
 		case time.Since(begun) > limit:
-			r.Log.ErrorContext(life, "the end of an import could not be written down; it will be repeated", "image", claim.ImageID, "error", err)
+			r.logOf(claim).ErrorContext(life, "the end could not be written down; the "+r.Job+" will be repeated", "error", err)
 			return
 		}
 		time.Sleep(pause)

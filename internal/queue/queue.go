@@ -1,5 +1,5 @@
-// Package queue runs imports: it claims them, keeps their leases, runs so many at once and decides what follows a
-// failure. It knows nothing of the work itself.
+// Package queue runs imports, and transfers between stores: it claims them, keeps their leases, runs so many at once and
+// decides what follows a failure. It knows nothing of the work itself.
 package queue
 
 import (
@@ -44,7 +44,8 @@ type Runner struct {
 	Work Work
 	Log  *slog.Logger
 
-	Workers     int           // imports at once; 2
+	Job         string        // what a claim is called in the log and to users; import
+	Workers     int           // claims at once; 2
 	Name        string        // of the worker, for whoever reads the database; host and process
 	Lease       time.Duration // after which a dead worker's import is taken over; 25 s
 	Poll        time.Duration // between looks for new imports; 500 ms
@@ -88,6 +89,9 @@ func (r *Runner) init() {
 		r.MaxBroken = or(r.MaxBroken, 30)
 		r.FirstDelay = or(r.FirstDelay, 10*time.Second)
 		r.MaxDelay = or(r.MaxDelay, 10*time.Minute)
+		if r.Job == "" {
+			r.Job = "import"
+		}
 		if r.Name == "" {
 			host, _ := os.Hostname()
 			r.Name = host + ":" + strconv.Itoa(os.Getpid())

@@ -67,7 +67,7 @@ func (r *Runner) keepLease(life context.Context, cancel context.CancelCauseFunc,
 			cancel(image.ErrLeaseLost)
 			return
 		case life.Err() == nil:
-			r.Log.WarnContext(life, "a lease could not be renewed; trying again", "image", claim.ImageID, "error", err)
+			r.logOf(claim).WarnContext(life, "a lease could not be renewed; trying again", "error", err)
 		}
 	}
 }
