@@ -40,6 +40,7 @@ var allowed = map[string][]string{
 	"internal/store/s3/s3test":       {}, // the tests' server
 	"internal/store/storetest":       {"internal/store"},
 	"internal/export":                {"internal/store"},
+	"internal/catalog/pgtest":        {},
 	"internal/catalog":               {"internal/image", "internal/store"}, // the chunk index speaks in the store's words
 	"internal/queue":                 {"internal/image"},
 	"internal/importer":              {"internal/image", "internal/source", "internal/decompress", "internal/spool", "internal/disk", "internal/disk/*", "internal/store"},

@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
 )
 
@@ -46,9 +47,9 @@ func BenchmarkSQLite(b *testing.B) {
 }
 
 func BenchmarkPostgres(b *testing.B) {
-	server := startPostgres(b)
+	server := pgtest.Start(b)
 	for _, n := range []int{1_000, 100_000} {
-		c := openTest(b, server.database(b))
+		c := openTest(b, server.Database(b))
 		b.Run(fmt.Sprint(n), func(b *testing.B) { benchmark(b, c, n) })
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"context"
 	"database/sql"
 	"errors"
-	"fmt"
 	"log/slog"
 )
 
@@ -38,10 +37,12 @@ type Catalog struct {
 	readers *sql.DB // the same as writer on PostgreSQL
 	cache   *cache  // nil: nothing is kept
 	watch   *watch  // there if cache is
+	schema  int64   // that this binary was built for
+	uploads string  // the folder that UseUploads named
 }
 
 // Open opens the database named by url, sqlite:FILE or postgres://…, creates what is missing and brings its schema up
-// to date. A schema that is newer than this binary is refused.
+// to date. A schema that is newer is refused unless this binary can work on it (see migrate.go).
 func Open(ctx context.Context, url string, opt Options) (*Catalog, error) {
 	if opt.Readers <= 0 {
 		opt.Readers = 8
@@ -60,17 +61,17 @@ func Open(ctx context.Context, url string, opt Options) (*Catalog, error) {
 	if opt.Cache > 0 && !c.d.shared {
 		c.cache, c.watch = newCache(opt.Cache), newWatch()
 	}
-	if err := c.start(ctx, opt); err != nil {
+	if err := c.start(ctx, url, opt); err != nil {
 		return nil, errors.Join(err, c.Close())
 	}
 	return c, nil
 }
 
-func (c *Catalog) start(ctx context.Context, opt Options) error {
+func (c *Catalog) start(ctx context.Context, url string, opt Options) error {
 	if err := c.Ping(ctx); err != nil {
-		return fmt.Errorf("the database cannot be reached: %w", err)
+		return unreachable(url, err)
 	}
-	return migrate(ctx, c.writer, c.d, opt.NoMigrate)
+	return explained(url, c.migrate(ctx, opt.NoMigrate))
 }
 
 // Ping returns an error if the database does not answer.

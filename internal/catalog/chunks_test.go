@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
 	"ingot/internal/store"
 	"ingot/internal/store/storetest"
@@ -20,8 +21,8 @@ func TestChunkIndexSQLite(t *testing.T) {
 }
 
 func TestChunkIndexPostgres(t *testing.T) {
-	server := startPostgres(t)
-	storetest.Index(t, func(t *testing.T) *storetest.Desk { return newDesk(t, openTest(t, server.database(t))) })
+	server := pgtest.Start(t)
+	storetest.Index(t, func(t *testing.T) *storetest.Desk { return newDesk(t, openTest(t, server.Database(t))) })
 }
 
 // newDesk returns the chunk index of one of two stores, beside imports by one account.
@@ -133,7 +134,7 @@ func TestPinBesideCondemn(t *testing.T) {
 		testPinBesideCondemn(t, openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db")))
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		testPinBesideCondemn(t, openTest(t, startPostgres(t).database(t)))
+		testPinBesideCondemn(t, openTest(t, pgtest.Start(t).Database(t)))
 	})
 }
 

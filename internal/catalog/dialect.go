@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	"github.com/jackc/pgx/v5/pgconn"
@@ -149,10 +150,17 @@ func createPrivate(path string) error {
 	return errors.Join(f.Close(), folder.Sync(), folder.Close())
 }
 
+// connectTimeout bounds a connection's beginning, of each address that the server's name has. The URL's connect_timeout
+// goes before it.
+const connectTimeout = 10 * time.Second
+
 func connectPostgres(database string, opt Options) (*Catalog, error) {
 	config, err := pgx.ParseConfig(database)
 	if err != nil {
 		return nil, errors.New("the database's URL cannot be read: it must be postgres://USER:PASSWORD@HOST:PORT/NAME")
+	}
+	if config.ConnectTimeout == 0 {
+		config.ConnectTimeout = connectTimeout
 	}
 	db := stdlib.OpenDB(*config)
 	db.SetMaxOpenConns(2 * opt.Readers)

@@ -3,6 +3,8 @@ package catalog
 import (
 	"path/filepath"
 	"testing"
+
+	"ingot/internal/catalog/pgtest"
 )
 
 // The suite is the same for both engines. Every test of it begins with an empty catalogue that has regions.
@@ -14,6 +16,8 @@ func suite(t *testing.T, open func(*testing.T) *Catalog) {
 		{"accounts", testAccounts},
 		{"tokens", testTokens},
 		{"regions", testRegions},
+		{"joined regions", testJoinRegions},
+		{"folder of uploads", testUploadsFolder},
 		{"create", testCreate},
 		{"quota", testQuota},
 		{"idempotency", testIdempotency},
@@ -65,8 +69,8 @@ func TestSQLite(t *testing.T) {
 }
 
 func TestPostgres(t *testing.T) {
-	server := startPostgres(t)
-	suite(t, func(t *testing.T) *Catalog { return openTest(t, server.database(t)) })
+	server := pgtest.Start(t)
+	suite(t, func(t *testing.T) *Catalog { return openTest(t, server.Database(t)) })
 }
 
 func openTest(t testing.TB, url string) *Catalog {

@@ -11,57 +11,117 @@ import (
 
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/lock"
+
+	"ingot/internal/refusal"
 )
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// migrate brings the schema up to date.
-func migrate(ctx context.Context, db *sql.DB, d *dialect, refuseOlder bool) error {
+// Migrate brings the schema of a database up to date, and returns its version before and after.
+func Migrate(ctx context.Context, url string) (before, after int64, err error) {
+	c, err := connect(url, Options{Readers: 2})
+	if err != nil {
+		return 0, 0, err
+	}
+	defer c.Close()
+	if err := c.Ping(ctx); err != nil {
+		return 0, 0, unreachable(url, err)
+	}
+	s, err := openSchema(ctx, c.writer, c.d)
+	if err != nil || s.current >= s.known {
+		return s.current, s.current, explained(url, err)
+	}
+	return s.current, s.known, explained(url, s.upgrade(ctx))
+}
+
+// schema is the version that a database has, and the one that this binary was built for.
+type schema struct {
+	provider       *goose.Provider
+	current, known int64
+}
+
+// openSchema refuses a database that a newer ingot has changed so that this one cannot work on it.
+func openSchema(ctx context.Context, db *sql.DB, d *dialect) (schema, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return schema{}, err
 	}
 	opts := []goose.ProviderOption{goose.WithDisableGlobalRegistry(true)}
 	if d.shared {
 		// Several processes may start at once.
 		l, err := lock.NewPostgresSessionLocker()
 		if err != nil {
-			return err
+			return schema{}, err
 		}
 		opts = append(opts, goose.WithSessionLocker(l))
 	}
-	p, err := goose.NewProvider(d.goose, db, translated{files, d}, opts...)
+	s := schema{}
+	if s.provider, err = goose.NewProvider(d.goose, db, translated{files, d}, opts...); err != nil {
+		return s, err
+	}
+	if s.current, s.known, err = s.provider.GetVersions(ctx); err != nil {
+		return s, fmt.Errorf("the database's schema: %w", err)
+	}
+	return s, s.fits(ctx, db)
+}
+
+// fits returns an error unless a binary of schema known can work on one of schema current. The rule: migrations add,
+// and a binary works on every newer schema that was made by adding alone; one that takes away says so in the table
+// compatible, and comes a release after the last binary that needs what it takes.
+func (s schema) fits(ctx context.Context, db *sql.DB) error {
+	if s.current <= s.known {
+		return nil
+	}
+	var oldest int64
+	err := db.QueryRowContext(ctx, `SELECT oldest FROM compatible`).Scan(&oldest)
+	if err == nil && oldest <= s.known {
+		return nil
+	}
+	return refusal.New("database_newer", "The database's schema is version %d, and this ingot knows %d and can work on none that was made for "+
+		"newer ones alone: start the ingot that wrote it or a newer one, or restore the backup that was taken before the upgrade.", s.current, s.known)
+}
+
+// Compatible returns an error once a newer ingot has changed the database so that this one can no longer work on it.
+func (c *Catalog) Compatible(ctx context.Context) error {
+	var s schema
+	s.known = c.schema
+	err := c.readers.QueryRowContext(ctx, `SELECT oldest FROM compatible`).Scan(&s.current)
 	if err != nil {
 		return err
 	}
-	current, target, err := p.GetVersions(ctx)
+	return s.fits(ctx, c.readers)
+}
+
+func (c *Catalog) migrate(ctx context.Context, refuseOlder bool) error {
+	s, err := openSchema(ctx, c.writer, c.d)
 	if err != nil {
-		return fmt.Errorf("the database's schema: %w", err)
+		return err
 	}
+	c.schema = s.known
 	switch {
-	case current > target:
-		return fmt.Errorf("the database's schema is version %d and this ingot knows only %d: start the ingot that "+
-			"wrote it or a newer one, or restore the backup that was taken before the upgrade", current, target)
-	case current < target && refuseOlder:
-		return fmt.Errorf("the database's schema is version %d and this ingot needs %d: run `ingot migrate`",
-			current, target)
-	case current == target:
+	case s.current > s.known:
+		c.log.InfoContext(ctx, "the database's schema is newer than this ingot, which can work on it", "schema", s.current, "known", s.known)
 		return nil
+	case s.current == s.known:
+		return nil
+	case refuseOlder:
+		return refusal.New("database_older", "The database's schema is version %d and this ingot needs %d. Run: ingot migrate "+
+			"(with the same --database or --data)", s.current, s.known)
 	}
-	return upgrade(ctx, p)
+	return s.upgrade(ctx)
 }
 
 // upgrade applies what is missing. On SQLite another process may do the same at this moment (a command beside the
 // service): the one that comes second finds the work done.
-func upgrade(ctx context.Context, p *goose.Provider) error {
+func (s schema) upgrade(ctx context.Context) error {
 	const tries = 5
 	var err error
 	for range tries {
-		if _, err = p.Up(ctx); err == nil {
+		if _, err = s.provider.Up(ctx); err == nil {
 			return nil
 		}
-		if pending, e := p.HasPending(ctx); e == nil && !pending {
+		if pending, e := s.provider.HasPending(ctx); e == nil && !pending {
 			return nil
 		}
 		time.Sleep(200 * time.Millisecond)

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"database/sql"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -9,6 +10,7 @@ import (
 	"testing"
 
 	"ingot/internal/image"
+	"ingot/internal/refusal"
 )
 
 func TestOpenTwice(t *testing.T) {
@@ -73,7 +75,7 @@ func TestOpenAtOnce(t *testing.T) {
 
 func TestSchemaVersions(t *testing.T) {
 	url := "sqlite:" + filepath.Join(t.TempDir(), "catalog.db")
-	if _, err := Open(t.Context(), url, Options{NoMigrate: true}); err == nil || !strings.Contains(err.Error(), "run `ingot migrate`") {
+	if _, err := Open(t.Context(), url, Options{NoMigrate: true}); err == nil || !strings.Contains(err.Error(), "Run: ingot migrate") {
 		t.Errorf("an older schema: %v", err)
 	}
 	c, err := Open(t.Context(), url, Options{})
@@ -81,12 +83,33 @@ func TestSchemaVersions(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.do(t, `INSERT INTO goose_db_version (version_id, is_applied) VALUES (9999, TRUE)`)
-	if err := c.Close(); err != nil {
+	second, err := Open(t.Context(), url, Options{NoMigrate: true})
+	if err != nil {
+		t.Fatalf("a newer schema that was made by adding: %v", err)
+	}
+	if err := second.Compatible(t.Context()); err != nil {
+		t.Error(err)
+	}
+	c.do(t, `UPDATE compatible SET oldest = 9999`)
+	if err := second.Compatible(t.Context()); refusalCode(err) != "database_newer" {
+		t.Errorf("a database that was changed beneath a running service: %v", err)
+	}
+	if err := errors.Join(c.Close(), second.Close()); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := Open(t.Context(), url, Options{}); err == nil || !strings.Contains(err.Error(), "version 9999") || !strings.Contains(err.Error(), "newer one, or restore") {
 		t.Errorf("a newer schema: %v", err)
 	}
+	if _, _, err := Migrate(t.Context(), url); refusalCode(err) != "database_newer" {
+		t.Errorf("migrating a newer schema: %v", err)
+	}
+}
+
+func refusalCode(err error) string {
+	if r := refusal.As(err); r != nil {
+		return r.Code
+	}
+	return ""
 }
 
 // What was acknowledged is seen by a process that opens the file beside the first one, and the other way round.

@@ -1,21 +1,39 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
+
+	"ingot/internal/refusal"
 )
 
 // SetRegions says which regions the service has and in which store each keeps its images, and returns the stores' ids
 // by slug. A region whose images, running imports, or transfers are in another store is refused: they would be out of reach.
 // Regions that are not named take no new images any more.
 func (c *Catalog) SetRegions(ctx context.Context, regions map[string]string) (map[string]int64, error) {
+	return c.setRegions(ctx, regions, true)
+}
+
+// JoinRegions is SetRegions for one of several processes: regions that differ from those of the last start are refused,
+// since other processes may be running with them.
+func (c *Catalog) JoinRegions(ctx context.Context, regions map[string]string) (map[string]int64, error) {
+	return c.setRegions(ctx, regions, false)
+}
+
+func (c *Catalog) setRegions(ctx context.Context, regions map[string]string, change bool) (map[string]int64, error) {
 	var ids map[string]int64
 	err := c.write(ctx, func(t *tx) error {
 		ids = map[string]int64{}
+		if !change {
+			if err := sameRegions(ctx, t, regions); err != nil {
+				return err
+			}
+		}
 		if _, err := t.exec(ctx, `UPDATE region SET active = FALSE`); err != nil {
 			return err
 		}
@@ -32,6 +50,38 @@ func (c *Catalog) SetRegions(ctx context.Context, regions map[string]string) (ma
 		return nil
 	})
 	return ids, err
+}
+
+// sameRegions returns an error that names a difference to the regions of the last start, if there was one.
+func sameRegions(ctx context.Context, t *tx, regions map[string]string) error {
+	known := map[string]string{}
+	err := t.each(ctx, `SELECT r.slug, s.url FROM region r JOIN store s ON s.id = r.store_id WHERE r.active`, nil, func(rows *sql.Rows) error {
+		var slug, url string
+		err := rows.Scan(&slug, &url)
+		known[slug] = url
+		return err
+	})
+	if err != nil || len(known) == 0 || maps.Equal(known, regions) {
+		return err
+	}
+	of := func(m map[string]string, slug string) string { return cmp.Or(m[slug], "none") }
+	for _, slug := range slices.Sorted(maps.Keys(known)) {
+		if known[slug] != regions[slug] {
+			return differs(slug, of(known, slug), of(regions, slug))
+		}
+	}
+	for _, slug := range slices.Sorted(maps.Keys(regions)) {
+		if known[slug] == "" {
+			return differs(slug, "none", regions[slug])
+		}
+	}
+	return nil
+}
+
+func differs(slug, theirs, ours string) error {
+	return refusal.New("regions_differ", "The processes of this service have the store %s for region %s, and this one has %s. Start all of them with the "+
+		"same --store and --region; to change them, stop all processes and start one with --reconfigure. If this is meant to be another "+
+		"service, give it a database of its own.", theirs, slug, ours)
 }
 
 func storeID(ctx context.Context, t *tx, url string) (id int64, err error) {

@@ -23,6 +23,9 @@ func scanUpload(scan func(...any) error) (image.Upload, error) {
 func (c *Catalog) AddUpload(ctx context.Context, account int64, id string, size int64) (image.Upload, error) {
 	var out image.Upload
 	err := c.writeAside(ctx, func(t *tx) error {
+		if err := c.hereUploads(ctx, t); err != nil {
+			return err
+		}
 		h, err := lockAccount(ctx, t, account)
 		if err != nil {
 			return err

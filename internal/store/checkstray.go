@@ -35,6 +35,9 @@ func (c *check) strays(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		if isMark(o.Name) {
+			continue
+		}
 		if page = append(page, o); len(page) < checkPage {
 			continue
 		}

@@ -1,4 +1,5 @@
-package catalog
+// Package pgtest starts servers of PostgreSQL for tests.
+package pgtest
 
 import (
 	"fmt"
@@ -12,16 +13,20 @@ import (
 	"testing"
 )
 
-// pgServer is a PostgreSQL server in a temporary directory, reachable by a socket in it alone.
-type pgServer struct {
+// Locked is the one user whom the server asks for a password; a test that needs him makes him.
+const Locked = "locked"
+
+// Server is a PostgreSQL server in a temporary directory, reachable by a socket in it alone.
+type Server struct {
 	bin       string
 	dir       string
 	as        *syscall.SysProcAttr
 	databases atomic.Int64
 }
 
-// startPostgres starts a server that lives as long as the test. Where PostgreSQL is not installed the test is skipped.
-func startPostgres(t testing.TB) *pgServer {
+// Start starts a server that lives as long as the test. Where PostgreSQL is not installed the test is skipped. Settings
+// are as in postgresql.conf: name=value.
+func Start(t testing.TB, settings ...string) *Server {
 	t.Helper()
 	bin := postgresFolder(t)
 	dir, err := os.MkdirTemp("", "ingot-pg") // t.TempDir is too long for a socket's path
@@ -29,25 +34,52 @@ func startPostgres(t testing.TB) *pgServer {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	s := &pgServer{bin: bin, dir: dir}
+	s := &Server{bin: bin, dir: dir}
 	if err := s.chooseUser(); err != nil {
 		t.Skipf("PostgreSQL does not run as root, and there is no user postgres: %v", err)
 	}
 	data := filepath.Join(dir, "data")
 	s.run(t, "initdb", "--no-sync", "--auth=trust", "--username=ingot", "--encoding=UTF8", "--locale=C", "-D", data)
+	s.askLocked(t, filepath.Join(data, "pg_hba.conf"))
 	// The tests prove what a transaction does, not what a power failure does: no fsync.
 	options := fmt.Sprintf("-k %s -c listen_addresses= -c fsync=off -c max_connections=200", dir)
+	for _, setting := range settings {
+		options += " -c " + setting
+	}
 	s.run(t, "pg_ctl", "-D", data, "-o", options, "-l", filepath.Join(dir, "log"), "--wait", "start")
 	t.Cleanup(func() { s.run(t, "pg_ctl", "-D", data, "-m", "immediate", "--wait", "stop") })
 	return s
 }
 
-// database makes an empty database and returns its URL.
-func (s *pgServer) database(t testing.TB) string {
+// askLocked puts the rule for the user Locked before that for all others.
+func (s *Server) askLocked(t testing.TB, file string) {
+	t.Helper()
+	rules, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(file, append([]byte("local all "+Locked+" scram-sha-256\n"), rules...), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Database makes an empty database and returns its URL, for a user who may do everything.
+func (s *Server) Database(t testing.TB) string {
 	t.Helper()
 	name := fmt.Sprintf("test%d", s.databases.Add(1))
-	s.run(t, "psql", "-q", "-h", s.dir, "-U", "ingot", "-d", "postgres", "-c", "CREATE DATABASE "+name)
-	return fmt.Sprintf("postgres://ingot@/%s?host=%s", name, s.dir)
+	s.Do(t, "postgres", "CREATE DATABASE "+name)
+	return s.URL("ingot", name)
+}
+
+// URL is that of a database, for a user with or without a password (user:password).
+func (s *Server) URL(user, database string) string {
+	return fmt.Sprintf("postgres://%s@/%s?host=%s", user, database, s.dir)
+}
+
+// Do runs statements in a database, as a user who may do everything.
+func (s *Server) Do(t testing.TB, database, statements string) {
+	t.Helper()
+	s.run(t, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-h", s.dir, "-U", "ingot", "-d", database, "-c", statements)
 }
 
 // postgresFolder finds the programs of the newest installed version. Debian keeps them off the PATH.
@@ -64,7 +96,7 @@ func postgresFolder(t testing.TB) string {
 }
 
 // chooseUser makes the server run as the user postgres where the test runs as root: PostgreSQL refuses that.
-func (s *pgServer) chooseUser() error {
+func (s *Server) chooseUser() error {
 	if os.Getuid() != 0 {
 		return nil
 	}
@@ -84,7 +116,7 @@ func (s *pgServer) chooseUser() error {
 	return os.Chown(s.dir, uid, gid)
 }
 
-func (s *pgServer) run(t testing.TB, name string, args ...string) {
+func (s *Server) run(t testing.TB, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(filepath.Join(s.bin, name), args...)
 	cmd.Dir = s.dir

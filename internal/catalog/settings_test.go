@@ -1,0 +1,63 @@
+package catalog
+
+import (
+	"strings"
+	"testing"
+
+	"ingot/internal/image"
+)
+
+// Processes of one service must agree on the folder of uploads; who has a former one takes no more.
+func testUploadsFolder(t *testing.T, c *Catalog) {
+	ctx := t.Context()
+	a := c.account(t, "a", image.Quota{})
+	if err := c.UseUploads(ctx, "one", false); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AddUpload(ctx, a, "u1", 10); err != nil {
+		t.Fatal(err)
+	}
+	other := *c
+	if err := other.UseUploads(ctx, "two", false); refusalCode(err) != "uploads_elsewhere" {
+		t.Errorf("another folder: %v", err)
+	}
+	if err := other.UseUploads(ctx, "two", true); refusalCode(err) != "uploads_waiting" {
+		t.Errorf("another folder, with files in the former: %v", err)
+	}
+	if err := c.EndUpload(ctx, a, "u1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.ForgetUpload(ctx, "u1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := other.UseUploads(ctx, "two", true); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.AddUpload(ctx, a, "u2", 10); image.KindOf(err) != image.Busy {
+		t.Errorf("an upload to the former folder: %v", err)
+	}
+	if _, err := other.AddUpload(ctx, a, "u2", 10); err != nil {
+		t.Error(err)
+	}
+}
+
+// The processes of one service have the same regions and stores.
+func testJoinRegions(t *testing.T, c *Catalog) {
+	same := map[string]string{"nyc3": "file:a", "fra1": "file:a", "lon1": "file:b"}
+	first, err := c.JoinRegions(t.Context(), same)
+	if err != nil || len(first) != 3 {
+		t.Fatalf("%v, %v", first, err)
+	}
+	for want, regions := range map[string]map[string]string{
+		"the store file:b for region lon1, and this one has none":   {"nyc3": "file:a", "fra1": "file:a"},
+		"the store file:b for region lon1, and this one has file:a": {"nyc3": "file:a", "fra1": "file:a", "lon1": "file:a"},
+		"the store none for region ams3, and this one has file:a":   {"nyc3": "file:a", "fra1": "file:a", "lon1": "file:b", "ams3": "file:a"},
+	} {
+		if _, err := c.JoinRegions(t.Context(), regions); refusalCode(err) != "regions_differ" || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: %v, want %q", regions, err, want)
+		}
+	}
+	if got, err := c.Regions(t.Context()); err != nil || len(got) != 3 || got["lon1"] != first["lon1"] {
+		t.Errorf("who was refused has changed the regions: %v, %v", got, err)
+	}
+}
