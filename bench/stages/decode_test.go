@@ -56,7 +56,7 @@ func BenchmarkSpool(b *testing.B) {
 	buf := make([]byte, 1<<20)
 	measure(b, func() int64 {
 		must(f.Seek(0, io.SeekStart))(b)
-		s := must(spool.New(b.TempDir(), struct{ io.Reader }{f}, spool.Options{MaxAhead: 256 << 20}))(b)
+		s := must(spool.New(b.TempDir(), struct{ io.Reader }{f}, spool.Options{MaxAhead: 8 << 20, Memory: 16 << 20}))(b)
 		defer s.Close()
 		for off := int64(0); ; {
 			n, err := s.ReadAt(buf, off)

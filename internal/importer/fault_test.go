@@ -144,12 +144,12 @@ func small(t *testing.T, dir string, size string) {
 
 // TestNoSpace: where scratch or the store is full, the import ends in words and leaves nothing; a smaller one passes.
 func TestNoSpace(t *testing.T) {
-	large := craft.Guest(24*mib, 22)
+	large := craft.Guest(48*mib, 22)
 	for name, c := range map[string]struct {
 		folder string
 		file   []byte
 	}{
-		"scratch": {"scratch", craft.NewQCOW2(craft.Setting{Version: 3, ClusterBits: 16, Size: 24 * mib}).Fill(large).Bytes},
+		"scratch": {"scratch", backwards(large)},
 		"packs":   {"store", large},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -166,6 +166,17 @@ func TestNoSpace(t *testing.T) {
 			}
 		})
 	}
+}
+
+// backwards is a qcow2 file whose clusters stand in the reverse order, so that all of it must come before the first is read.
+func backwards(guest []byte) []byte {
+	q := craft.NewQCOW2(craft.Setting{Version: 3, ClusterBits: 16, Size: uint64(len(guest))})
+	for i := int64(len(guest))/q.Cluster - 1; i >= 0; i-- {
+		if b := guest[i*q.Cluster:][:q.Cluster]; bytes.Count(b, []byte{0}) < len(b) {
+			q.Plain(i, b)
+		}
+	}
+	return q.Bytes
 }
 
 // TestNoSpaceForTheDatabase fills the catalogue's file system under a running import and frees it again.

@@ -59,13 +59,16 @@ type arriving struct {
 
 func (a arriving) Interrupt() { a.interrupt() }
 
-// maxAhead bounds the scratch of a download that is faster than what follows it, in bytes. What a format has read it
-// gives back, so for files in the usual order this is all the scratch there is.
-const maxAhead = 256 << 20
+// A spool keeps its latest bytes in memory, and lets a download run ahead by less: so of a file that is read in order,
+// as nearly all are, nothing gets to the disk. Both in bytes.
+const (
+	spoolMemory = 16 << 20
+	maxAhead    = 8 << 20
+)
 
 // openSpooled gives a format the random access that it needs.
 func (i *Importer) openSpooled(format string, r io.Reader, size int64, interrupt func()) (disk.Disk, file, error) {
-	s, err := spool.New(i.Scratch, r, spool.Options{MaxAhead: maxAhead, Interrupt: interrupt})
+	s, err := spool.New(i.Scratch, r, spool.Options{MaxAhead: maxAhead, Memory: spoolMemory, Interrupt: interrupt})
 	if err != nil {
 		return nil, nil, err
 	}

@@ -28,7 +28,7 @@ func TestMaxAhead(t *testing.T) {
 	s := open(t, only{&ones{}}, Options{MaxAhead: ahead, Interrupt: func() {}})
 	within := func(frontier int64) {
 		t.Helper()
-		if n := settle(s.Arrived); n < frontier || n > frontier+ahead+2*bufferSize {
+		if n := settle(s.Arrived); n < frontier || n > frontier+ahead+step {
 			t.Errorf("%d bytes arrived, %d were asked for, %d may come ahead", n, frontier, ahead)
 		}
 	}

@@ -32,7 +32,7 @@ func smallDisk(t *testing.T) string {
 }
 
 func TestNoSpace(t *testing.T) {
-	body := bytes.Repeat([]byte("not zero"), 2<<20/8)
+	body := bytes.Repeat([]byte("not zero"), 8<<20/8)
 	for name, stream := range map[string]io.Reader{"Reader": only{bytes.NewReader(body)}, "WriterTo": bytes.NewReader(body)} {
 		t.Run(name, func(t *testing.T) {
 			dir := smallDisk(t)

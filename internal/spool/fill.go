@@ -1,7 +1,6 @@
 package spool
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -9,18 +8,13 @@ import (
 	"math"
 	"os"
 	"runtime/debug"
-	"sync"
 	"syscall"
 
 	"ingot/internal/refusal"
 )
 
-const (
-	bufferSize = 256 << 10 // stays in the cache between the stream's Read and the write to the file
-	page       = 16 << 10  // zeros of this size, at its multiples, become holes
-)
-
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+// step is how much is read at once, in bytes: it stays in the processor's cache until somebody reads it.
+const step = 256 << 10
 
 // fill reads the stream to its end. A stream decodes what strangers send: its panic ends its own spool, not the service.
 func (s *Spool) fill(r io.Reader) {
@@ -44,13 +38,13 @@ func (s *Spool) copy(r io.Reader) error {
 		_, err := w.WriteTo(f)
 		return cmp.Or(f.err, err) // the file's error, whatever the stream makes of it
 	}
-	buf := buffers.Get().(*[bufferSize]byte)
-	defer buffers.Put(buf)
 	for {
-		n, err := r.Read(buf[:])
-		if err := s.write(buf[:n]); err != nil {
+		buf, err := s.next()
+		if err != nil {
 			return err
 		}
+		n, err := r.Read(buf)
+		s.publish(int64(n))
 		if err == io.EOF {
 			return nil
 		}
@@ -68,55 +62,49 @@ type filler struct {
 
 func (f *filler) Write(p []byte) (int, error) {
 	for done := 0; done < len(p); {
-		n := min(bufferSize, len(p)-done)
-		if f.err = f.spool.write(p[done : done+n]); f.err != nil {
+		var buf []byte
+		if buf, f.err = f.spool.next(); f.err != nil {
 			return done, f.err
 		}
+		n := copy(buf, p[done:])
+		f.spool.publish(int64(n))
 		done += n
 	}
 	return len(p), nil
 }
 
-// write puts the stream's next bytes into the file and lets the readers know.
-func (s *Spool) write(p []byte) error {
+// next waits until more may come, and returns where it goes.
+func (s *Spool) next() ([]byte, error) {
 	s.pause()
 	select {
-	case <-s.done: // Close, which even a stream of nothing but zeros must notice
-		return s.end
+	case <-s.done: // Close, which even a stream that nobody reads must notice
+		return nil, s.end
 	default:
 	}
-	off, n := s.arrived.Load(), len(p)
-	for len(p) > 0 {
-		run, zero := firstRun(p, off)
-		if !zero {
-			if _, err := s.file.WriteAt(p[:run], off); err != nil {
-				return noSpace(err)
-			}
+	at := s.arrived.Load()
+	if at == s.filled {
+		if err := s.grow(); err != nil {
+			return nil, err
 		}
-		off += int64(run)
-		p = p[run:]
 	}
-	s.publish(int64(n))
-	return nil
+	from := at % extent
+	return s.body[from:min(extent, from+step)], nil
 }
 
-// firstRun returns how many bytes at the start of p are zero pages, or are none. The first and the last page may be
-// cut by p's ends.
-func firstRun(p []byte, off int64) (n int, zero bool) {
-	for n < len(p) {
-		end := min(len(p), n+page-int((off+int64(n))%page))
-		switch z := isZero(p[n:end]); {
-		case n == 0:
-			zero = z
-		case z != zero:
-			return n, zero
+// grow makes a piece for the next extent.
+func (s *Spool) grow() error {
+	for {
+		body, oldest := s.memory.add(s.filled / extent)
+		if body != nil {
+			s.body = body
+			s.filled += extent
+			return nil
 		}
-		n = end
+		if err := s.spill(oldest); err != nil {
+			return err
+		}
 	}
-	return n, zero
 }
-
-func isZero(p []byte) bool { return p[0] == 0 && bytes.Equal(p[:len(p)-1], p[1:]) }
 
 // publish makes n more bytes readable and wakes the readers once the first of them has what it waits for.
 func (s *Spool) publish(n int64) {

@@ -35,8 +35,11 @@ func (s *Spool) Release(off, n int64) {
 	if off < 0 || n <= 0 {
 		return
 	}
-	var start, end int64 // extents that this call completed, not punched yet
+	var start, end int64 // extents in the file that this call completed, not punched yet
 	for _, e := range s.given.add(off, off+n) {
+		if s.memory.drop(e) {
+			continue
+		}
 		if e != end {
 			s.punch(start, end)
 			start = e
@@ -85,6 +88,22 @@ func (l *ledger) complete(e int64) bool {
 		}
 	}
 	return true
+}
+
+func (l *ledger) isComplete(e int64) bool {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return int(e+1)*wordsExtent <= len(l.full) && l.complete(e)
+}
+
+// blocks returns a bit for each block of an extent that was released.
+func (l *ledger) blocks(e int64) (given [wordsExtent]uint64) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if at := int(e) * wordsExtent; at < len(l.full) {
+		copy(given[:], l.full[at:])
+	}
+	return given
 }
 
 func (l *ledger) addBlocks(at, stop int64) {

@@ -1,5 +1,6 @@
-// Package spool gives random access to a stream while it arrives: a nameless scratch file that grows, readers that wait
-// for what is not there yet, holes for zeros, and space that is given back when bytes are no longer needed.
+// Package spool gives random access to a stream while it arrives: the latest bytes in memory, a nameless scratch file for
+// older ones that are still needed, readers that wait for what is not there yet, holes for zeros, and space that is
+// given back when bytes are no longer needed.
 package spool
 
 import (
@@ -19,6 +20,10 @@ type Options struct {
 	// Wait; then it is not read for a while. Zero: no bound. A reader that waits always lets the stream go on, so
 	// whatever the order of reads, nothing can block for ever.
 	MaxAhead int64
+
+	// Memory is how many of the latest bytes are kept in memory, 2 MiB at the least. What is released while it is there
+	// is never written to the file; so a file that is read in order behind its arrival, no more than MaxAhead, costs none.
+	Memory int64
 
 	// Interrupt makes a Read of the stream that is under way return. Close calls it and then waits for the stream's
 	// last Read, after which the stream may be closed. Without it, Close does not wait, and a Read that is under way
@@ -41,6 +46,10 @@ type Spool struct {
 	room sync.Cond // frontier moved, or the end
 	end  error     // nil: the stream goes on; io.EOF: it ended well
 
+	memory memory
+	filled int64         // end of the piece that is being filled; the stream's goroutine has it and body
+	body   *[extent]byte // the piece
+
 	done    chan struct{} // closed with end
 	stopped chan struct{} // closed when the stream is no longer read
 	given   ledger
@@ -53,7 +62,7 @@ func New(dir string, r io.Reader, opt Options) (*Spool, error) {
 	if err != nil {
 		return nil, noSpace(err)
 	}
-	s := &Spool{file: file, opt: opt, done: make(chan struct{}), stopped: make(chan struct{})}
+	s := &Spool{file: file, opt: opt, done: make(chan struct{}), stopped: make(chan struct{}), memory: newMemory(opt.Memory)}
 	s.came.L, s.room.L = &s.mu, &s.mu
 	s.wake.Store(math.MaxInt64)
 	go s.fill(r)
@@ -88,11 +97,25 @@ func (s *Spool) ReadAt(p []byte, off int64) (int, error) {
 	return int(n), nil
 }
 
-// read reads bytes that have arrived. The file ends at its last page that is not zero; what is beyond is a hole.
+// read reads bytes that have arrived.
 func (s *Spool) read(p []byte, off int64) error {
 	if s.given.released(off, off+int64(len(p))) {
 		return fmt.Errorf("spool: %d bytes at %d were released and are read again", len(p), off)
 	}
+	for len(p) > 0 {
+		n := min(int64(len(p)), extent-off%extent)
+		if !s.memory.read(p[:n], off) {
+			if err := s.readFile(p[:n], off); err != nil {
+				return err
+			}
+		}
+		p, off = p[n:], off+n
+	}
+	return nil
+}
+
+// readFile reads what has left the memory. The file ends at its last block that is not zero; what is beyond is a hole.
+func (s *Spool) readFile(p []byte, off int64) error {
 	n, err := s.file.ReadAt(p, off)
 	if err == io.EOF {
 		clear(p[n:])
@@ -173,6 +196,7 @@ func (s *Spool) Close() error {
 		s.opt.Interrupt()
 		<-s.stopped
 	}
+	s.memory.clear(s.opt.Interrupt != nil)
 	if err := s.file.Close(); err != nil && !errors.Is(err, os.ErrClosed) {
 		return fmt.Errorf("spool: %w", err)
 	}
