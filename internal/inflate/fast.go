@@ -117,8 +117,10 @@ func value(e uint32, b uint64) uint32 {
 func overlap(dst []byte, at, end, back int) {
 	if back == 1 {
 		v := uint64(dst[at-1]) * 0x0101010101010101
-		for ; at < end; at += 8 {
-			binary.LittleEndian.PutUint64(dst[at:], v)
+		for ; at < end; at += 16 {
+			to := (*[16]byte)(dst[at:])
+			binary.LittleEndian.PutUint64(to[:8], v)
+			binary.LittleEndian.PutUint64(to[8:], v)
 		}
 		return
 	}
