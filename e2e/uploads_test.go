@@ -232,8 +232,8 @@ func TestUploadsBelongToTheirAccount(t *testing.T) {
 	if resp, _ := other.tus("DELETE", address, nil); resp.StatusCode != http.StatusNoContent {
 		t.Errorf("its account deletes it: %d", resp.StatusCode)
 	}
-	if n := bytesUnder(t, filepath.Join(s.data, "uploads")); n != 0 {
-		t.Errorf("%d bytes are left in the folder of uploads", n)
+	if left, err := filepath.Glob(filepath.Join(s.data, "uploads", "[^.]*")); len(left) != 0 || err != nil {
+		t.Errorf("left in the folder of uploads: %q, %v", left, err)
 	}
 	other.imported(other.uploaded(disk), disk) // within the quota, which the first upload has given back
 	if resp, _ := s.tus("OPTIONS", s.URL+"/v2/uploads", nil, "Authorization", ""); resp.Header.Get("Tus-Extension") != "creation,creation-with-upload,termination,expiration,checksum" {

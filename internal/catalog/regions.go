@@ -47,7 +47,10 @@ func (c *Catalog) setRegions(ctx context.Context, regions map[string]string, cha
 			}
 			ids[slug] = id
 		}
-		return nil
+		// A store that a start named by mistake, and that nothing was ever written to, is not asked for again.
+		_, err := t.exec(ctx, `DELETE FROM store WHERE mark = '' AND NOT EXISTS (SELECT 1 FROM region r WHERE r.store_id = store.id)
+			AND NOT EXISTS (SELECT 1 FROM object o WHERE o.store_id = store.id)`)
+		return err
 	})
 	return ids, err
 }

@@ -2,39 +2,148 @@ package upload
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
+	"golang.org/x/sys/unix"
 )
 
-// locker is the library's locker, but that a request which writes is asked to let go only once its body is being read.
-// Asked before, the library looks for a body that it is about to set, finds none, and the asker waits for all of it.
-type locker struct{ handler.Locker }
+// locker gives one request at a time an upload, among all processes that share the folder. Within a process it is the
+// library's locker; among processes it is a lock of the kernel (flock) on the upload's file, which goes with the
+// process that holds it.
+//
+// A request that writes is asked to let go only once its body is being read. Asked before, the library looks for a
+// body that it is about to set, finds none, and the asker waits for all of it.
+type locker struct {
+	handler.Locker
+	dir string
+}
+
+// isID tells the ids that uploads have; another one names no file.
+var isID = regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString
 
 func (l locker) NewLock(id string) (handler.Lock, error) {
 	lock, err := l.Locker.NewLock(id)
-	return &held{lock: lock, released: make(chan struct{})}, err
+	h := &held{lock: lock, released: make(chan struct{})}
+	if isID(id) {
+		h.path = filepath.Join(l.dir, id)
+	}
+	return h, err
 }
 
 // held is the lock of one upload, for one request.
 type held struct {
 	lock     handler.Lock
+	path     string   // of the upload's file; "": it has none
+	file     *os.File // locked; nil: there is no file
 	released chan struct{}
 }
 
+const (
+	askSuffix = ".ask" // of the file by which another process asks for an upload
+	retryLock = 50 * time.Millisecond
+	lookAsked = 200 * time.Millisecond
+)
+
 func (h *held) Lock(ctx context.Context, release func()) error {
 	reads := jobOf(ctx).reads
-	return h.lock.Lock(ctx, func() {
-		go func() {
-			select {
-			case <-reads:
-				release()
-			case <-h.released:
+	letGo := func() {
+		select {
+		case <-reads:
+			release()
+		case <-h.released:
+		}
+	}
+	if err := h.lock.Lock(ctx, func() { go letGo() }); err != nil {
+		return err
+	}
+	if err := h.lockFile(ctx); err != nil {
+		_ = h.lock.Unlock() // the library looks at the error's type
+		return err
+	}
+	if h.file != nil {
+		go h.heed(letGo)
+	}
+	return nil
+}
+
+// lockFile waits for the other processes, and asks the one that has the upload for it. An upload without a file is one
+// that has ended, or was never there.
+func (h *held) lockFile(ctx context.Context) error {
+	if h.path == "" {
+		return nil
+	}
+	f, err := os.OpenFile(h.path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	asked := false
+	for {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			break
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return errors.Join(err, f.Close())
+		}
+		if !asked {
+			asked = true
+			if err := os.WriteFile(h.path+askSuffix, nil, 0o600); err != nil {
+				return errors.Join(err, f.Close())
 			}
-		}()
-	})
+		}
+		select {
+		case <-ctx.Done():
+			f.Close()
+			return handler.ErrFileLocked
+		case <-time.After(retryLock):
+		}
+	}
+	h.file = f
+	if asked {
+		return h.answered()
+	}
+	return nil
+}
+
+// answered takes the question away.
+func (h *held) answered() error {
+	if err := os.Remove(h.path + askSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
+// heed lets go when another process asks for the upload.
+func (h *held) heed(letGo func()) {
+	tick := time.NewTicker(lookAsked)
+	defer tick.Stop()
+	for {
+		select {
+		case <-h.released:
+			return
+		case <-tick.C:
+		}
+		if _, err := os.Lstat(h.path + askSuffix); err == nil {
+			letGo()
+			return
+		}
+	}
 }
 
 func (h *held) Unlock() error {
 	close(h.released)
-	return h.lock.Unlock()
+	var err error
+	if h.file != nil {
+		err = h.file.Close()
+	}
+	return errors.Join(err, h.lock.Unlock())
 }

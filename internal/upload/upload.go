@@ -32,8 +32,8 @@ type Catalog interface {
 	Ended
 }
 
-// Uploads are the files in one folder. Its methods may be called by several goroutines at once; one process serves a
-// folder's uploads.
+// Uploads are the files in one folder. Its methods may be called by several goroutines at once; several processes may
+// serve a folder's uploads, on a file system whose locks (flock) all of them see.
 type Uploads struct {
 	dir     string
 	catalog Catalog
@@ -51,7 +51,7 @@ func New(dir string, maxSize int64, catalog Catalog) (*Uploads, error) {
 	composer := handler.NewStoreComposer()
 	composer.UseCore(desk{files, u})
 	composer.UseTerminater(desk{files, u})
-	composer.UseLocker(locker{memorylocker.New()})
+	composer.UseLocker(locker{memorylocker.New(), dir})
 	var err error
 	u.tus, err = handler.NewUnroutedHandler(handler.Config{
 		StoreComposer:        composer,

@@ -44,9 +44,13 @@ func newPlace(t *testing.T) *place {
 	}
 	p := &place{catalog: c, account: a.ID}
 	p.restart(t, t.TempDir())
+	p.serve(t)
+	return p
+}
+
+func (p *place) serve(t *testing.T) {
 	p.server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { p.ServeUpload(w, r, p.account) }))
 	t.Cleanup(p.server.Close)
-	return p
 }
 
 // restart is what a process that comes after a crash finds: the files, and no locks.
