@@ -140,11 +140,8 @@ func (c *check) settle(ctx context.Context, b brokenManifest) error {
 		return err
 	}
 	m := page[0]
-	whole, err := c.hold(ctx, m)
+	whole, err := c.judge(ctx, m)
 	if err != nil {
-		return err
-	}
-	if err := c.index.Judge(ctx, m.ID, !whole); err != nil {
 		return err
 	}
 	if b.damage.Mended = whole; whole {
@@ -153,6 +150,22 @@ func (c *check) settle(ctx context.Context, b brokenManifest) error {
 		b.damage.Repair = "the image is not served from this store until its content is back"
 	}
 	return c.tellOf(ctx, m, b.damage)
+}
+
+// judge says in the index whether a manifest is whole. An import may bring back what it lacks at any moment: one that
+// is published after the index says that the manifest is damaged says that it is whole again, and what was published
+// before that shows when the manifest is looked at once more.
+func (c *check) judge(ctx context.Context, m KeptManifest) (whole bool, err error) {
+	if whole, err = c.hold(ctx, m); err != nil {
+		return false, err
+	}
+	if err := c.index.Judge(ctx, m.ID, !whole); err != nil || whole {
+		return whole, err
+	}
+	if whole, err = c.hold(ctx, m); err != nil || !whole {
+		return false, err
+	}
+	return true, c.index.Judge(ctx, m.ID, false)
 }
 
 // hold writes down the packs that a manifest relies on, and then looks whether all that it names is there: from then on
