@@ -20,6 +20,7 @@ type serveCmd struct {
 	Roles        []string          `help:"What this process does: api, worker." default:"api,worker" enum:"api,worker"`
 	Workers      int               `help:"Imports that run at once." default:"2"`
 	Transfers    int               `help:"Transfers of images to other stores that run at once." default:"2"`
+	Settle       bool              `help:"While no import runs, compress well what imports have compressed lightly." default:"true" negatable:""`
 	AllowSource  []string          `help:"A source that may be read although it is not public: an address, a block (10.0.0.0/8) or a host name, each with an optional port; repeatable." placeholder:"SOURCE"`
 	SourceCA     string            `help:"A PEM file of certificate authorities that sources are trusted by, beside the system's." placeholder:"FILE" name:"source-ca"`
 	SourceProxy  string            `help:"A proxy that sources are read through." placeholder:"URL"`

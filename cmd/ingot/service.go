@@ -39,6 +39,7 @@ type service struct {
 	metrics *metrics
 	api     *api.API // nil without the role api
 	sweep   chan struct{}
+	settler *settler
 
 	listener net.Listener // nil without the role api
 }
@@ -76,6 +77,7 @@ func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *servi
 	if err := s.openWorker(); err != nil {
 		return nil, err
 	}
+	s.openSettler()
 	return s, s.openAPI(ctx)
 }
 
@@ -203,6 +205,7 @@ func (s *service) run(ctx context.Context) error {
 		group.Go(func() error { s.runner.Run(ctx); return nil })
 		group.Go(func() error { s.copier.Run(ctx); return nil })
 		group.Go(func() error { s.sweepLoop(ctx); return nil })
+		group.Go(func() error { s.settleLoop(ctx); return nil })
 	}
 	if s.listener != nil {
 		s.log.Info("listening", "url", s.url())

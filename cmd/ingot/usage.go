@@ -46,6 +46,10 @@ func (c *usageCmd) accounts(ctx context.Context, cat *catalog.Catalog, w io.Writ
 	}
 	_, err = fmt.Fprintf(w, "\t\t%s\t\t  for no image: imports that run, and what waits for a sweep\n\t\t%s\t\t  in all\n",
 		c.size(other), c.size(total))
+	packs, bytes, failed := cat.Unsettled(ctx)
+	if err = errors.Join(err, failed); err == nil && packs > 0 {
+		_, err = fmt.Fprintf(w, "\t\t%s\t\t  of that compressed lightly, until no import runs (at once: ingot gc --settle)\n", c.size(bytes))
+	}
 	return err
 }
 

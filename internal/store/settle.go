@@ -56,7 +56,12 @@ const damagedFor = 24 * time.Hour
 // ctx ends, what is under way is given up within a chunk's time, and taken up by whoever settles next. A pack that
 // cannot be read is left to Check, and is part of the error; the others are settled.
 func (s *Store) Settle(ctx context.Context, opt SettleOptions) (SettleReport, error) {
-	reports := make([]SettleReport, max(opt.Workers, 1))
+	if opt.Workers <= 1 { // on the caller's own thread, which may be one of low priority
+		var report SettleReport
+		err := s.settleAll(ctx, opt.Idle, &report)
+		return report, err
+	}
+	reports := make([]SettleReport, opt.Workers)
 	g, ctx := errgroup.WithContext(ctx)
 	for i := range reports {
 		g.Go(func() error { return s.settleAll(ctx, opt.Idle, &reports[i]) })
