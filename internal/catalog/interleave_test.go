@@ -1,3 +1,5 @@
+//go:build !race
+
 package catalog
 
 import (
@@ -21,6 +23,9 @@ import (
 // before each transaction until the schedule lets it go; one actor moves at a time, and nothing else is random, so
 // that an order can be run again. What PostgreSQL adds, the order of statements within transactions, is the matter of
 // TestPinBesideCondemn and of the random tests.
+//
+// One goroutine moves at a time, so that the race detector has nothing to see, and would make this twenty times slower:
+// scripts/test.sh runs it without.
 
 // schedule is one order of the actors' atoms, and how to come to the next.
 type schedule struct {

@@ -156,10 +156,22 @@ func (d *hexDigest) Scan(state fmt.ScanState, _ rune) error {
 // later makes two hours pass for what is dead.
 func (h *house) later() {
 	h.t.Helper()
-	db := must(sql.Open("sqlite", strings.TrimPrefix(h.database, "sqlite:")))(h.t)
+	h.sql(`UPDATE object SET again = again - 7200000 WHERE state = 'dead'`)
+}
+
+// sql changes the catalogue behind its back.
+func (h *house) sql(statements ...string) {
+	h.t.Helper()
+	driver, name := "pgx", h.database
+	if file, ok := strings.CutPrefix(h.database, "sqlite:"); ok {
+		driver, name = "sqlite", "file:"+file+"?_pragma=busy_timeout(10000)"
+	}
+	db := must(sql.Open(driver, name))(h.t)
 	defer db.Close()
-	if _, err := db.Exec(`PRAGMA busy_timeout = 10000; UPDATE object SET again = again - 7200000 WHERE state = 'dead'`); err != nil {
-		h.t.Fatal(err)
+	for _, s := range statements {
+		if _, err := db.Exec(s); err != nil {
+			h.t.Fatal(s, err)
+		}
 	}
 }
 

@@ -2,7 +2,6 @@ package store_test
 
 import (
 	"bytes"
-	"database/sql"
 	"fmt"
 	"os"
 	"slices"
@@ -15,18 +14,6 @@ import (
 	"ingot/internal/image"
 	"ingot/internal/store"
 )
-
-// sql changes the catalogue behind its back.
-func (h *house) sql(statements ...string) {
-	h.t.Helper()
-	db := must(sql.Open("sqlite", strings.TrimPrefix(h.database, "sqlite:")))(h.t)
-	defer db.Close()
-	for _, s := range append([]string{`PRAGMA busy_timeout = 10000`}, statements...) {
-		if _, err := db.Exec(s); err != nil {
-			h.t.Fatal(s, err)
-		}
-	}
-}
 
 // repair runs a repair and returns the sorts of damage found, and of those that are left.
 func (h *house) repair(others ...*store.Store) (found, left []store.DamageCode) {
