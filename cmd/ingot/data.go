@@ -29,14 +29,40 @@ func (f dataFlags) databaseURL() string {
 }
 
 // openCatalog opens the catalogue of an existing data directory: a command other than serve makes none, so that a
-// mistyped --data is seen.
+// mistyped --data is seen, and none changes the schema: older processes may be at work on it.
 func (f dataFlags) openCatalog(ctx context.Context) (*catalog.Catalog, error) {
-	if f.Database == "" {
-		if _, err := os.Stat(filepath.Join(f.Data, "catalog.db")); errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("there is no data of Ingot in %s; name the data directory with --data, or start one with: ingot serve --data %s", f.Data, f.Data)
-		}
+	if err := f.wantData(); err != nil {
+		return nil, err
 	}
-	return catalog.Open(ctx, f.databaseURL(), catalog.Options{})
+	return catalog.Open(ctx, f.databaseURL(), catalog.Options{NoMigrate: true})
+}
+
+func (f dataFlags) wantData() error {
+	if f.Database != "" {
+		return nil
+	}
+	if _, err := os.Stat(filepath.Join(f.Data, "catalog.db")); errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("there is no data of Ingot in %s; name the data directory with --data, or start one with: ingot serve --data %s", f.Data, f.Data)
+	}
+	return nil
+}
+
+// ownData makes sure that a data directory belongs to the service of this database: its token, and stores and uploads
+// in it, are that service's.
+func ownData(ctx context.Context, cat *catalog.Catalog, dir string) error {
+	id, err := cat.ServiceID(ctx)
+	if err != nil {
+		return err
+	}
+	name := filepath.Join(dir, "service")
+	b, err := os.ReadFile(name)
+	if errors.Is(err, os.ErrNotExist) {
+		return writeFileDurably(name, []byte(id+"\n"), 0o600)
+	}
+	if err == nil && strings.TrimSpace(string(b)) != id {
+		return refusal.New("data_taken", "The data directory %s belongs to a service with another database. Give this one its own --data, or that service's --database.", dir)
+	}
+	return err
 }
 
 // lockData takes the data directory for this process. A SQLite catalogue has one service at a time; the kernel frees
@@ -49,7 +75,7 @@ func lockData(dir string) (*os.File, error) {
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
 		f.Close()
 		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another service is running on %s; stop it, or give this one its own --data", dir)
+			return nil, fmt.Errorf("another service is running on %s; stop it, or give this one its own --data (several processes on one catalogue need --database postgres://…)", dir)
 		}
 		return nil, err
 	}

@@ -19,6 +19,9 @@ func (s *service) firstToken(ctx context.Context) error {
 	account := image.Account{Name: "default", Email: "operator@localhost"}
 	if len(accounts) == 0 {
 		if account, err = s.catalog.CreateAccount(ctx, account); err != nil {
+			if others, e := s.catalog.Accounts(ctx); e == nil && len(others) > 0 {
+				return nil // another process starts at this moment, and was faster
+			}
 			return err
 		}
 	} else {

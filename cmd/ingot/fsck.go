@@ -54,6 +54,9 @@ func (c *fsckCmd) Run(ctx context.Context, term terminal) error {
 	if err != nil {
 		return err
 	}
+	for _, missing := range kept.missing {
+		return fmt.Errorf("a store cannot be checked: %w", missing)
+	}
 	urls, err := cat.Stores(ctx)
 	if err != nil {
 		return err

@@ -35,6 +35,7 @@ type cli struct {
 	Transfers transfersCmd `cmd:"" help:"Show the transfers of images to other stores: how far they are, and why one failed."`
 	GC        gcCmd        `cmd:"" name:"gc" help:"Free what no image needs any more. Safe while the service runs."`
 	Fsck      fsckCmd      `cmd:"" help:"Check the stores, and repair them. Safe while the service runs. Exit codes: 0 sound, 1 damage, 2 wrong use."`
+	Migrate   migrateCmd   `cmd:"" help:"Bring the database's schema up to date, while older processes run."`
 	Backup    backupCmd    `cmd:"" help:"Back up the catalogue, and keep the stores as they are until they are copied. Safe while the service runs."`
 
 	Completion completionCmd `cmd:"" help:"Print the completion script for a shell: source <(ingot completion bash)"`

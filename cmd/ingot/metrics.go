@@ -127,7 +127,10 @@ func (s *service) sweepLoop(ctx context.Context) {
 	for {
 		report, err := s.stores.sweep(ctx)
 		s.metrics.freed.Add(float64(report.Freed))
-		if err = errors.Join(err, s.uploads.Sweep(ctx)); err != nil && ctx.Err() == nil {
+		if s.uploads != nil {
+			err = errors.Join(err, s.uploads.Sweep(ctx))
+		}
+		if err != nil && ctx.Err() == nil {
 			s.log.Error("sweep", "error", err)
 		}
 		select {

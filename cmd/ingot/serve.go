@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 
@@ -18,6 +19,9 @@ type serveCmd struct {
 	Store        string            `help:"Where content is kept: file:DIR, in the data directory unless absolute, or s3://BUCKET/PREFIX?endpoint=URL&region=REGION." default:"file:store"`
 	Region       map[string]string `help:"A region and its store, for example nyc3=file:/srv/nyc3; repeatable. Without it, DigitalOcean's 15 regions on the one store." placeholder:"SLUG=STORE" mapsep:"none"`
 	Roles        []string          `help:"What this process does: api, worker." default:"api,worker" enum:"api,worker"`
+	Uploads      string            `help:"The folder that files of clients are uploaded to, which all processes share, or none. Without it, uploads in the data directory." placeholder:"DIR"`
+	NoMigrate    bool              `help:"Do not bring the database's schema up to date; ingot migrate does."`
+	Reconfigure  bool              `help:"On a PostgreSQL database: regions, stores or a folder of uploads may differ from what they were. The other processes must be stopped."`
 	Workers      int               `help:"Imports that run at once." default:"2"`
 	Transfers    int               `help:"Transfers of images to other stores that run at once." default:"2"`
 	Settle       bool              `help:"While no import runs, compress well what imports have compressed lightly." default:"true" negatable:""`
@@ -68,6 +72,17 @@ func (c *serveCmd) storeURLs() map[string]string {
 		urls[r.Slug] = c.Store
 	}
 	return urls
+}
+
+// uploadsFolder returns where uploads are kept; "" for nowhere.
+func (c *serveCmd) uploadsFolder() string {
+	switch c.Uploads {
+	case "":
+		return filepath.Join(c.Data, "uploads")
+	case "none":
+		return ""
+	}
+	return c.Uploads
 }
 
 func (c *serveCmd) sourceOptions() (source.Options, error) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -20,6 +21,7 @@ import (
 	"ingot/internal/image"
 	"ingot/internal/importer"
 	"ingot/internal/queue"
+	"ingot/internal/refusal"
 	"ingot/internal/source"
 	"ingot/internal/store"
 	"ingot/internal/upload"
@@ -59,10 +61,13 @@ func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *servi
 	if err := os.MkdirAll(cmd.Data, 0o700); err != nil {
 		return nil, err
 	}
-	if s.catalog, err = catalog.Open(ctx, cmd.databaseURL(), catalog.Options{}); err != nil {
+	if s.catalog, err = catalog.Open(ctx, cmd.databaseURL(), catalog.Options{NoMigrate: cmd.NoMigrate, Log: log}); err != nil {
 		return nil, err
 	}
 	if err := s.takeOver(ctx); err != nil {
+		return nil, err
+	}
+	if err := ownData(ctx, s.catalog, cmd.Data); err != nil {
 		return nil, err
 	}
 	if err := s.openRegions(ctx); err != nil {
@@ -71,7 +76,7 @@ func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *servi
 	if err := s.firstToken(ctx); err != nil {
 		return nil, err
 	}
-	if s.uploads, err = upload.New(filepath.Join(cmd.Data, "uploads"), int64(cmd.MaxImageSize), s.catalog); err != nil {
+	if err := s.openUploads(ctx); err != nil {
 		return nil, err
 	}
 	if err := s.openWorker(); err != nil {
@@ -93,13 +98,43 @@ func (s *service) takeOver(ctx context.Context) (err error) {
 	return s.catalog.ReleaseAll(ctx)
 }
 
+// alone says that no other process can be running on the database, which may then be set up anew.
+func (s *service) alone() bool { return !s.catalog.Shared() || s.cmd.Reconfigure }
+
+// openUploads opens the folder that clients send files to.
+func (s *service) openUploads(ctx context.Context) error {
+	dir, id := s.cmd.uploadsFolder(), ""
+	if dir != "" {
+		var err error
+		if id, err = upload.FolderID(dir); err != nil {
+			return fmt.Errorf("the folder of uploads: %w", err)
+		}
+	}
+	err := s.catalog.UseUploads(ctx, id, s.alone())
+	if err == nil && dir != "" {
+		s.uploads, err = upload.New(dir, int64(s.cmd.MaxImageSize), s.catalog)
+	}
+	return err
+}
+
+// noUploads is what the importer has instead of uploads where there are none.
+type noUploads struct{}
+
+func (noUploads) Open(context.Context, int64, string) (io.ReadCloser, int64, error) {
+	return nil, 0, refusal.New("upload_gone", "The service takes no uploads any more. Name a URL that it can fetch the image from.")
+}
+
 // openRegions opens the stores, and keeps in mind which region has which.
 func (s *service) openRegions(ctx context.Context) (err error) {
 	urls, err := s.checkStores(ctx)
 	if err != nil {
 		return err
 	}
-	if s.storeOf, err = s.catalog.SetRegions(ctx, urls); err != nil {
+	set := s.catalog.JoinRegions
+	if s.alone() {
+		set = s.catalog.SetRegions
+	}
+	if s.storeOf, err = set(ctx, urls); err != nil {
 		return err
 	}
 	if s.stores, err = openStores(ctx, s.catalog, s.cmd.Data); err == nil {
@@ -134,10 +169,14 @@ func (s *service) openWorker() error {
 	if err := os.MkdirAll(scratch, 0o700); err != nil {
 		return err
 	}
+	var uploads importer.Uploads = noUploads{}
+	if s.uploads != nil {
+		uploads = s.uploads
+	}
 	s.runner = &queue.Runner{
 		Jobs: s.catalog,
 		Work: s.metrics.ofImports(&importer.Importer{
-			Source: client, Uploads: s.uploads, Stores: s.regionStore, Catalog: measuredCatalog{s.catalog, s.metrics},
+			Source: client, Uploads: uploads, Stores: s.regionStore, Catalog: measuredCatalog{s.catalog, s.metrics},
 			Scratch: scratch, MaxSize: int64(s.cmd.MaxImageSize), Log: s.log,
 		}),
 		Workers: s.cmd.Workers,
@@ -155,8 +194,12 @@ func (s *service) openAPI(ctx context.Context) (err error) {
 	if s.cmd.RateLimit {
 		limiter = api.NewLimiter()
 	}
+	var uploads api.Uploads // nil: there are none
+	if s.uploads != nil {
+		uploads = s.uploads
+	}
 	s.api, err = api.New(api.Config{
-		Catalog: s.catalog, Uploads: s.uploads, Files: s.stores, Log: s.log,
+		Catalog: s.catalog, Uploads: uploads, Files: s.stores, Log: s.log,
 		Regions: s.regions(), PublicURL: s.cmd.PublicURL, Wake: s.wake, Limiter: limiter,
 	})
 	if err != nil {
@@ -201,6 +244,7 @@ func (s *service) wake() {
 // run works until ctx ends, then hands back what is under way and closes everything.
 func (s *service) run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return s.watchSchema(ctx) })
 	if s.runner != nil {
 		group.Go(func() error { s.runner.Run(ctx); return nil })
 		group.Go(func() error { s.copier.Run(ctx); return nil })
@@ -217,6 +261,25 @@ func (s *service) run(ctx context.Context) error {
 	}
 	return errors.Join(err, s.close())
 }
+
+// watchSchema ends the service when a newer one has changed the database so that this one cannot work on it.
+func (s *service) watchSchema(ctx context.Context) error {
+	tick := time.NewTicker(schemaEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+		if err := s.catalog.Compatible(ctx); refusal.As(err) != nil {
+			return err
+		}
+	}
+}
+
+// schemaEvery is how long a service may go on after that; whoever migrates waits as long.
+const schemaEvery = 15 * time.Second
 
 func (s *service) url() string {
 	scheme := "http"

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
+	"slices"
 	"time"
 
 	"ingot/internal/api"
@@ -16,28 +18,48 @@ import (
 // stores are the open stores, by the id that the catalogue knows each by.
 type stores struct {
 	byID     map[int64]*store.Store
+	missing  map[int64]error // why a store is not open that no region has any more
 	exporter *export.Exporter
 	log      *slog.Logger // nil: nothing is logged
 }
 
-// openStores opens every store that the catalogue knows. Relative folders are in the data directory, so that it can
-// be moved as a whole.
+// openStores opens every store that the catalogue knows, and makes sure that each is the one that it knows. Relative
+// folders are in the data directory, so that it can be moved as a whole. A store that cannot be opened is an error if a
+// region has it; a former one may be gone.
 func openStores(ctx context.Context, cat *catalog.Catalog, data string) (*stores, error) {
 	urls, err := cat.Stores(ctx)
 	if err != nil {
 		return nil, err
 	}
-	s := &stores{byID: map[int64]*store.Store{}, exporter: export.New()}
+	regions, err := cat.Regions(ctx)
+	if err != nil {
+		return nil, err
+	}
+	used := slices.Collect(maps.Values(regions))
+	s := &stores{byID: map[int64]*store.Store{}, missing: map[int64]error{}, exporter: export.New()}
 	for id, url := range urls {
-		objects, err := openObjects(url, data)
-		if err != nil {
+		kept, err := openStore(ctx, cat, id, url, data)
+		switch {
+		case err == nil:
+			s.byID[id] = kept
+		case slices.Contains(used, id):
 			return nil, err
-		}
-		if s.byID[id], err = store.New(objects, cat.Index(id)); err != nil {
-			return nil, err
+		default:
+			s.missing[id] = err
 		}
 	}
 	return s, nil
+}
+
+func openStore(ctx context.Context, cat *catalog.Catalog, id int64, url, data string) (*store.Store, error) {
+	objects, err := openObjects(url, data)
+	if err != nil {
+		return nil, err
+	}
+	if err := store.Recognise(ctx, objects, cat, id, url); err != nil {
+		return nil, err
+	}
+	return store.New(objects, cat.Index(id))
 }
 
 // Open opens an image's content as a file.
@@ -62,6 +84,9 @@ func (s *stores) sweep(ctx context.Context) (total store.SweepReport, err error)
 		report, failed := kept.Sweep(ctx)
 		total.Add(report)
 		err = errors.Join(err, failed)
+	}
+	for _, why := range s.missing {
+		err = errors.Join(err, why)
 	}
 	return total, err
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"text/tabwriter"
@@ -38,11 +39,11 @@ func (s *stores) openReplicated(ctx context.Context, c image.Content) (*store.Re
 	})
 }
 
-// store returns an open store. All that the catalogue knows are open.
+// store returns an open store.
 func (s *stores) store(id int64) (*store.Store, error) {
 	kept, ok := s.byID[id]
 	if !ok {
-		return nil, fmt.Errorf("the store %d is not configured", id)
+		return nil, errors.Join(fmt.Errorf("the store %d is not open in this process", id), s.missing[id])
 	}
 	return kept, nil
 }
