@@ -60,7 +60,7 @@ func BenchmarkClusters(b *testing.B) {
 		})
 	}
 	run("inflate", func(src []byte) error {
-		_, err := Inflate(dst, src)
+		_, _, err := Inflate(dst, src)
 		return err
 	})
 	kr, sr := fast.NewReader(nil), flate.NewReader(nil)

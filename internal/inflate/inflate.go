@@ -28,15 +28,10 @@ const (
 // decoders are kept, since one is some 30 KB and its tables are made anew for each block anyway.
 var decoders = sync.Pool{New: func() any { return new(Decoder) }}
 
-// Inflate decodes a whole stream into dst and returns how many bytes it holds; what follows the stream in src is
-// ignored. With ErrFull dst is full and right so far. Bytes of dst past those returned are spoilt. Other errors are
+// Inflate decodes a whole stream into dst and returns how many bytes it holds and how long it is; what follows the
+// stream in src is ignored. With ErrFull dst is full and right so far. Bytes of dst past those returned are spoilt. Other errors are
 // ErrTruncated and CorruptError.
-func Inflate(dst, src []byte) (n int, err error) {
-	n, _, err = inflate(dst, src)
-	return n, err
-}
-
-func inflate(dst, src []byte) (n, read int, err error) {
+func Inflate(dst, src []byte) (n, read int, err error) {
 	d := decoders.Get().(*Decoder)
 	defer decoders.Put(d)
 	d.Reset()

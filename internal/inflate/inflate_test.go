@@ -69,9 +69,9 @@ func TestInflate(t *testing.T) {
 			packed := deflate(t, text, level)
 			for _, spare := range []int{0, 1, 1000} {
 				dst := make([]byte, len(text)+spare)
-				n, err := Inflate(dst, append(packed[:len(packed):len(packed)], "what follows"...))
-				if err != nil || !bytes.Equal(dst[:n], text) {
-					t.Errorf("%s at level %d with %d to spare: %d bytes of %d, %v", name, level, spare, n, len(text), err)
+				n, read, err := Inflate(dst, append(packed[:len(packed):len(packed)], "what follows"...))
+				if err != nil || read != len(packed) || !bytes.Equal(dst[:n], text) {
+					t.Errorf("%s at level %d with %d to spare: %d bytes of %d from %d of %d, %v", name, level, spare, n, len(text), read, len(packed), err)
 				}
 			}
 		}
@@ -87,7 +87,7 @@ func TestInflateFull(t *testing.T) {
 					continue
 				}
 				dst := make([]byte, len(text)-short)
-				n, err := Inflate(dst, packed)
+				n, _, err := Inflate(dst, packed)
 				if !errors.Is(err, ErrFull) || n != len(dst) || !bytes.Equal(dst, text[:n]) {
 					t.Errorf("%s at level %d, %d short: %d bytes of %d, %v", name, level, short, n, len(dst), err)
 				}
@@ -105,7 +105,7 @@ func TestInflateTruncated(t *testing.T) {
 			if cut > 600 && cut < len(packed)-600 && cut%97 != 0 {
 				continue
 			}
-			n, err := Inflate(dst, packed[:cut])
+			n, _, err := Inflate(dst, packed[:cut])
 			if !errors.Is(err, ErrTruncated) || !bytes.Equal(dst[:n], text[:n]) {
 				t.Fatalf("level %d cut at %d of %d: %d bytes, %v", level, cut, len(packed), n, err)
 			}
@@ -208,7 +208,7 @@ func TestCorrupt(t *testing.T) {
 	for _, test := range tests {
 		for _, tail := range []int{0, 100} { // the second is decoded by the fast loop
 			src := append(test.stream.b, make([]byte, tail)...)
-			if _, err := Inflate(make([]byte, 1000), src); err != test.want {
+			if _, _, err := Inflate(make([]byte, 1000), src); err != test.want {
 				t.Errorf("%s, %d bytes more: %v, want %v", test.name, tail, err, test.want)
 			}
 			if _, err := io.ReadAll(flate.NewReader(bytes.NewReader(src))); err == nil {
@@ -287,7 +287,7 @@ func FuzzInflate(f *testing.F) {
 		const room = 1 << 18
 		want, wantErr := io.ReadAll(io.LimitReader(flate.NewReader(bytes.NewReader(src)), room))
 		dst := make([]byte, room)
-		n, err := Inflate(dst, src)
+		n, _, err := Inflate(dst, src)
 		switch {
 		case len(want) == room && (err == nil || err == ErrFull):
 			wantErr, err = nil, nil

@@ -15,7 +15,7 @@ func Zlib(dst, src []byte) (n int, err error) {
 	if header&0x20 != 0 {
 		return 0, CorruptError("a preset dictionary")
 	}
-	n, read, err := inflate(dst, src[2:])
+	n, read, err := Inflate(dst, src[2:])
 	if err != nil {
 		return n, err
 	}

@@ -195,8 +195,9 @@ func TestReadOnce(t *testing.T) {
 		{[]string{"-o", "cluster_size=64k"}, 0.9},
 		{[]string{"-o", "extended_l2=on,cluster_size=16k"}, 0.9},
 		{[]string{"-c", "-W", "-m", "8"}, 0.6},
-		{[]string{"-c", "-o", "cluster_size=4k,compression_type=zstd"}, 0.3},
-		{[]string{"-c", "-W", "-o", "cluster_size=512"}, 0},
+		{[]string{"-c", "-o", "cluster_size=4k,compression_type=zstd"}, 0.97},
+		{[]string{"-c", "-W", "-o", "cluster_size=512"}, 0.5},
+		{[]string{"-c", "-o", "cluster_size=4k"}, 0.97},
 	} {
 		file, err := os.ReadFile(disktest.Convert(t, raw, "qcow2", "raw", c.args...))
 		if err != nil {

@@ -12,10 +12,10 @@ import (
 )
 
 // codec inflates one cluster: src begins with its stream and goes on with whatever shares the last sector; dst must
-// come out exactly full, and what lies between its length and its capacity may be spoilt. It is safe for concurrent
-// use, and its memory does not depend on src.
+// come out exactly full, and what lies between its length and its capacity may be spoilt. used is the stream's length. It
+// is safe for concurrent use, and its memory does not depend on src.
 type codec interface {
-	inflate(dst, src []byte) error
+	inflate(dst, src []byte) (used int, err error)
 }
 
 func newCodec(kind byte, clusterSize int) (codec, error) {
@@ -25,12 +25,12 @@ func newCodec(kind byte, clusterSize int) (codec, error) {
 	return deflateCodec{}, nil
 }
 
-func (d *Disk) inflate(dst, stream []byte, x extent) error {
-	err := d.codec.inflate(dst, stream)
+func (d *Disk) inflate(dst, stream []byte, x extent) (used int, err error) {
+	used, err = d.codec.inflate(dst, stream)
 	if err == nil {
-		return nil
+		return used, nil
 	}
-	return refusal.Wrap(err, "qcow2_compressed_cluster", "The compressed cluster of guest byte %d, at byte %d of the file, "+
+	return 0, refusal.Wrap(err, "qcow2_compressed_cluster", "The compressed cluster of guest byte %d, at byte %d of the file, "+
 		"does not inflate to exactly %d bytes. %s", x.start, x.host, len(dst), adviceRepair)
 }
 
@@ -43,12 +43,12 @@ var (
 // a window of 4 KiB; a longer one is no reason to refuse.
 type deflateCodec struct{}
 
-func (deflateCodec) inflate(dst, src []byte) error {
-	n, err := inflate.Inflate(dst, src)
+func (deflateCodec) inflate(dst, src []byte) (int, error) {
+	n, used, err := inflate.Inflate(dst, src)
 	if err == nil && n < len(dst) {
-		return errShort
+		err = errShort
 	}
-	return err
+	return used, err
 }
 
 // spare is the room after a cluster with which the zstd decoder runs twice as fast, for it may copy more than it needs.
@@ -71,17 +71,17 @@ func newZstd(clusterSize int) (*zstdCodec, error) {
 	return c, err
 }
 
-func (c *zstdCodec) inflate(dst, src []byte) error {
+func (c *zstdCodec) inflate(dst, src []byte) (int, error) {
 	n, err := frameLength(src)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if cap(dst) >= len(dst)+spare {
-		return c.decode(dst, dst, src[:n])
+		return n, c.decode(dst, dst, src[:n])
 	}
 	b := c.roomy.Get().(*[]byte)
 	defer c.roomy.Put(b)
-	return c.decode(dst, *b, src[:n])
+	return n, c.decode(dst, *b, src[:n])
 }
 
 // decode decodes a frame in room, and copies it to dst if it then lies elsewhere.

@@ -14,7 +14,7 @@ import (
 func Match(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 
 // Disk is the guest's disk of an image; it satisfies disk.Disk. Its memory is bounded whatever the file says: at most
-// 32 MiB for the L1 table, 16 MiB of L2 tables, 1/4096 of the file for what NextData checks and as much again plus 32 MiB
+// 32 MiB for the L1 table, 16 MiB of L2 tables, 1/4096 of the file for what NextData checks and as much again plus 36 MiB
 // if it is full of compressed clusters, and for each ReadAt under way 1 MiB or two clusters.
 type Disk struct {
 	header
@@ -27,6 +27,7 @@ type Disk struct {
 	runs     sync.Pool // *run
 	clusters sync.Pool // *[]byte of one cluster
 	last     inflated
+	ends     ends // of streams read, once ReadOnce was called
 }
 
 // Open reads the header and the L1 table. Size is the file's in bytes, or -1 while it is not known: then r.ReadAt waits

@@ -74,18 +74,38 @@ func (d *Disk) readRun(p []byte, first extent) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	for _, x := range r.list {
+	for i, x := range r.list {
 		from := x.host - first.host
 		stream := in[from:min(int64(len(in)), from+x.length)]
 		to := x.start - first.start
-		if err := d.inflate(p[to:to+d.clusterSize:len(p)], stream, x); err != nil { // spoils only what comes next
+		used, err := d.inflate(p[to:to+d.clusterSize:len(p)], stream, x) // spoils only what comes next
+		if err != nil {
 			return 0, err
 		}
+		r.list[i].length = int64(used)
 	}
-	for _, x := range r.list {
-		d.src.done(x.inner())
-	}
+	d.doneStreams(r.list)
 	return last.end, nil
+}
+
+// doneStreams gives back what was read of streams that lie one after the other. Their lengths are the true ones.
+func (d *Disk) doneStreams(list []extent) {
+	if d.src.release == nil {
+		return
+	}
+	var start, end int64
+	for _, x := range list {
+		from, to := d.ends.cover(x.host, x.host+x.length)
+		if from >= to {
+			continue
+		}
+		if from != end {
+			d.src.done(start, end)
+			start = from
+		}
+		end = to
+	}
+	d.src.done(start, end)
 }
 
 // gather puts first, and the clusters that go on where it ends, in r.list, and returns the last of them.
@@ -112,12 +132,10 @@ func (d *Disk) readStreams(r *run, off int64, last extent) ([]byte, error) {
 		r.buf = make([]byte, n)
 	}
 	n, err := d.src.atLeast(int(last.least()-off), r.buf[:n], off, "compressed data")
+	if err != nil && (d.ends.gaveBack(off, off+1) || d.ends.gaveBack(last.host, last.host+last.length)) {
+		return nil, d.shared(last)
+	}
 	return r.buf[:n], err
-}
-
-// inner returns the host bytes of a stream that no other may share: the sectors between its first and its last.
-func (x extent) inner() (from, to int64) {
-	return (x.host + sectorSize - 1) &^ (sectorSize - 1), x.host + x.length - sectorSize
 }
 
 // inflated is the cluster that was last inflated for a part of it, so that small reads in order inflate it once.
@@ -140,7 +158,7 @@ func (d *Disk) readPart(p []byte, x extent) error {
 		return err
 	}
 	buf := d.clusters.Get().(*[]byte)
-	if err := d.inflate(*buf, in, x); err != nil {
+	if _, err := d.inflate(*buf, in, x); err != nil {
 		d.clusters.Put(buf)
 		return err
 	}
