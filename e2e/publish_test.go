@@ -99,13 +99,18 @@ func TestPublishACatalogue(t *testing.T) {
 	}
 	want(ingot(t, "publish", "--data", s.data, "2", "--slug", "wordpress", "--kind", "application"), "wordpress\t2\tpublished\n")
 
+	// To a region of another store the image follows by a transfer.
+	far := "\n  - {slug: far, kind: application, url: '" + o.URL + "/app.raw', regions: [nyc3, lon1]}"
+	want(publish(far), "far\t4\tpublished\n")
+	s.Eventually("the image is in both regions", func() bool { return fmt.Sprint(s.image(4).Regions) == "[lon1 nyc3]" })
+	want(publish(far), "far\t4\tunchanged\n")
+
 	missing := "\n  - {slug: gone, kind: distribution, url: '" + o.URL + "/gone.raw'}"
 	for _, c := range []struct{ name, entries, want string }{
-		{"a source that is not there", newer + missing, "gone\t4\tfailed: "},
+		{"a source that is not there", newer + missing, "gone\t5\tfailed: "},
 		{"a mistyped key", "\n  - {slug: x, kinds: distribution}", "field kinds not found"},
 		{"a slug twice", app + app, "twice"},
 		{"an unknown region", "\n  - {slug: x, kind: application, url: 'http://x/y', regions: [mars]}", "mars"},
-		{"regions on two stores", "\n  - {slug: x, kind: application, url: 'http://x/y', regions: [nyc3, lon1]}", "different stores"},
 		{"no kind", "\n  - {slug: x, url: 'http://x/y'}", "kind"},
 		{"no URL", "\n  - {slug: x, kind: application}", "url"},
 		{"nothing", " []", "nothing"},

@@ -106,14 +106,11 @@ func (r regionStores) together() (most []string) {
 	return most
 }
 
-// check refuses regions that there are not, and regions that do not share a store.
+// check refuses regions that there are not.
 func (r regionStores) check(slugs []string) error {
 	for _, slug := range slugs {
 		if err := image.ValidateRegion(slug, r.list()); err != nil {
 			return fmt.Errorf("%q: %s", slug, message(err))
-		}
-		if r[slug] != r[slugs[0]] {
-			return fmt.Errorf("the regions %s and %s keep their images in different stores; publish the image once for each, with a slug of its own", slugs[0], slug)
 		}
 	}
 	return nil

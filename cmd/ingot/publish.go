@@ -22,7 +22,7 @@ type publishCmd struct {
 	Kind         string   `help:"distribution or application." enum:",distribution,application" default:"" placeholder:"KIND" env:"-"`
 	Name         string   `help:"The image's name. Without it, the name that the image has, or the slug." env:"-"`
 	Distribution string   `help:"The distribution, for example Debian." env:"-"`
-	Region       []string `help:"A region that the image is to be in; repeatable. Without it, with --url, every region of the service." env:"-"`
+	Region       []string `help:"A region that the image is to be in; repeatable. Without it, with --url, every region of the store that most regions have." env:"-"`
 	Type         string   `help:"The type that the API shows: base or snapshot." enum:"base,snapshot" default:"base" env:"-"`
 	Replace      bool     `help:"Take the slug from the image that has it, which is retired." env:"-"`
 	Account      string   `help:"The account that the imported image belongs to." default:"default"`
