@@ -53,7 +53,7 @@ const (
 	PackAltered      DamageCode = "pack_altered"      // its size or its table is not what it was
 	ChunkAltered     DamageCode = "chunk_altered"     // chunks' bytes do not match their digests
 	RowWithoutChunk  DamageCode = "row_without_chunk" // the index locates chunks where the pack has others or none
-	ChunkWithoutRow  DamageCode = "chunk_without_row" // a pack has chunks that the index locates nowhere
+	ChunkWithoutRow  DamageCode = "chunk_without_row" // a pack has chunks that images need and the index locates nowhere
 	ManifestMissing  DamageCode = "manifest_missing"
 	ManifestAltered  DamageCode = "manifest_altered"
 	ImageIncomplete  DamageCode = "image_incomplete"  // a manifest names chunks that are missing or damaged
@@ -108,6 +108,9 @@ type check struct {
 	bad    map[Digest]struct{} // chunks that cannot be read
 	gone   map[string]struct{} // packs that are missing: their chunks need not be listed
 
+	spares map[Digest]string // chunks that the index locates nowhere, and a pack that has each
+	needed map[string]int    // by such packs: how many of these chunks images need
+
 	// Of a repair: the chunks that manifests name and the index locates nowhere, and these manifests.
 	wanted map[Digest]struct{}
 	broken []brokenManifest
@@ -124,8 +127,9 @@ func (s *Store) Check(ctx context.Context, found func(Damage)) (CheckReport, err
 // the damage, not with the store. An error says that the check itself could not go on.
 func (s *Store) CheckWith(ctx context.Context, opt CheckOptions, found func(Damage)) (CheckReport, error) {
 	c := &check{Store: s, CheckOptions: opt, found: found,
-		bad: map[Digest]struct{}{}, gone: map[string]struct{}{}, wanted: map[Digest]struct{}{}}
-	steps := []func(context.Context) error{c.packs, c.manifests, c.rescue, c.unused, c.strays}
+		bad: map[Digest]struct{}{}, gone: map[string]struct{}{}, wanted: map[Digest]struct{}{},
+		spares: map[Digest]string{}, needed: map[string]int{}}
+	steps := []func(context.Context) error{c.packs, c.manifests, c.unlisted, c.rescue, c.unused, c.strays}
 	if opt.Quick {
 		steps = []func(context.Context) error{c.sizes}
 	}

@@ -31,7 +31,11 @@ type damaged struct {
 }
 
 func newDamaged(t *testing.T) *damaged {
-	d := &damaged{database: "sqlite:" + filepath.Join(t.TempDir(), "catalog.db"), folder: t.TempDir(), contents: guest(3<<20, 20)}
+	return newDamagedOn(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
+}
+
+func newDamagedOn(t *testing.T, database string) *damaged {
+	d := &damaged{database: database, folder: t.TempDir(), contents: guest(3<<20, 20)}
 	d.house = openHouse(t, d.database, d.folder, nil)
 	d.image, d.written = d.keep(whole(d.contents))
 	d.packs = d.names("packs")
@@ -215,4 +219,38 @@ func TestOpenNeedsTheDigest(t *testing.T) {
 	if _, err := h.Open(t.Context(), w.Object, w.Manifest); !errors.As(err, &damage) {
 		t.Errorf("Open with another digest: %v", err)
 	}
+}
+
+// A pack has a chunk with which another was first, and that other has gone: nobody needs the chunk, and that the index
+// does not know it is no damage.
+func TestCheckKnowsWhoWasFirst(t *testing.T) {
+	x, y := guest(1<<20, 30), guest(4<<20, 31)
+	var meanwhile func()
+	h := newHouse(t, func(o store.Objects) store.Objects {
+		return &faults{o, func(op, name string) error {
+			if op == "commit" && strings.HasPrefix(name, "packs") && meanwhile != nil {
+				do := meanwhile
+				meanwhile = nil
+				do()
+			}
+			return nil
+		}}
+	})
+	var first int64
+	meanwhile = func() { first, _ = h.keep(whole(x)) }
+	c := h.claim()
+	w := must(h.Write(t.Context(), owner(c), whole(slices.Concat(y, x)), nil))(t)
+	if err := h.publish(c, w); err != nil {
+		t.Fatal(err)
+	}
+	h.keep(whole(y))
+	h.wantSound()
+	h.delete(first)
+	h.delete(c.ImageID)
+	h.sweep()
+	h.wantSound()
+	if found, _ := h.repair(); len(found) > 0 {
+		t.Errorf("a repair finds %v", found)
+	}
+	h.wantSound()
 }

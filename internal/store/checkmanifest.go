@@ -105,11 +105,32 @@ func (c *check) missing(ctx context.Context, records []record, uses map[string]i
 				c.wanted[digests[i]] = struct{}{}
 			}
 		}
+		if pack, ok := c.spares[digests[i]]; ok && (found[i].Pack == "" || c.Repair && found[i].Pack == pack) {
+			c.needed[pack]++
+			delete(c.spares, digests[i])
+		}
 		if found[i].Pack != "" {
 			uses[found[i].Pack] += int64(found[i].Stored)
 		}
 	}
 	return n, nil
+}
+
+// unlisted tells of packs whose chunks images need and the index does not know. A repair has made them known before the
+// manifests were read.
+func (c *check) unlisted(ctx context.Context) error {
+	for pack, n := range c.needed {
+		images, err := c.index.Concerned(ctx, pack)
+		if err != nil {
+			return err
+		}
+		d := Damage{Code: ChunkWithoutRow, Object: pack, Images: images, Detail: fmt.Sprintf("%d chunks of the pack that images need are unknown to the index", n)}
+		if c.Repair {
+			d.Repair, d.Mended = "the index's rows of the pack are rebuilt from its table", true
+		}
+		c.tell(d)
+	}
+	return nil
 }
 
 // unreferred returns how many of these packs a manifest's references do not name.

@@ -18,6 +18,7 @@ type packCheck struct {
 	good    []Entry // of entries, those that were read and are what they should be
 	found   []Damage
 	rewrite bool // bytes of the pack are wrong
+	spare   int  // chunks that the index locates nowhere
 }
 
 func (c *check) packs(ctx context.Context) error {
@@ -46,7 +47,7 @@ func (c *check) pack(ctx context.Context, o KeptObject) (err error) {
 		}
 		return err
 	}
-	if len(p.found) == 0 {
+	if len(p.found) == 0 && !(c.Repair && p.spare > 0) {
 		return nil
 	}
 	if gone, err := c.swept(ctx, o); gone || err != nil {
@@ -115,7 +116,8 @@ func (p *packCheck) examine(ctx context.Context) error {
 	return p.chunks(ctx)
 }
 
-// compare holds the index's rows of a pack against the pack's table.
+// compare holds the index's rows of a pack against the pack's table. A chunk without a row may well be: another pack was
+// first with it, and has gone since. It is damage if an image needs it.
 func (p *packCheck) compare(ctx context.Context) error {
 	table := make(map[Digest]*Location, len(p.entries))
 	for i := range p.entries {
@@ -136,19 +138,24 @@ func (p *packCheck) compare(ctx context.Context) error {
 	for d := range table {
 		rest = append(rest, d)
 	}
+	if len(rest) == 0 {
+		return nil
+	}
 	found, err := p.index.Locate(ctx, rest)
 	if err != nil {
 		return err
 	}
-	unknown := 0
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	for i := range found {
-		if found[i].Pack == "" {
-			unknown++
-			p.located[rest[i]] = true // by a repair
+		if found[i].Pack != "" {
+			continue
 		}
-	}
-	if unknown > 0 {
-		p.note(ChunkWithoutRow, "%d chunks of the pack are unknown to the index", unknown)
+		p.spare++
+		p.located[rest[i]] = true // by a repair
+		if len(p.spares) < maxWanted {
+			p.spares[rest[i]] = p.o.Name
+		}
 	}
 	return nil
 }

@@ -169,7 +169,11 @@ func (h *house) sql(statements ...string) {
 	db := must(sql.Open(driver, name))(h.t)
 	defer db.Close()
 	for _, s := range statements {
-		if _, err := db.Exec(s); err != nil {
+		_, err := db.Exec(s)
+		for tries := 0; err != nil && strings.Contains(err.Error(), "40P01") && tries < 20; tries++ { // a deadlock, on PostgreSQL
+			_, err = db.Exec(s)
+		}
+		if err != nil {
 			h.t.Fatal(s, err)
 		}
 	}

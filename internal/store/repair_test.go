@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
 	"ingot/internal/store"
 )
@@ -127,9 +128,17 @@ func (h *house) object(name string) string {
 // more, that no image that is available is not whole, that importing the same again brings all back, and that in the end
 // nothing is left lying about.
 func TestRepair(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) { testRepair(t, newDamaged) })
+	t.Run("PostgreSQL", func(t *testing.T) {
+		server := pgtest.Start(t)
+		testRepair(t, func(t *testing.T) *damaged { return newDamagedOn(t, server.Database(t)) })
+	})
+}
+
+func testRepair(t *testing.T, open func(*testing.T) *damaged) {
 	for _, test := range kinds {
 		t.Run(test.name, func(t *testing.T) {
-			d := newDamaged(t)
+			d := open(t)
 			test.damage(d)
 			found, images := d.codes()
 			if test.name == "rows lost" || test.name == "rows wrong" { // without a repair the image is not whole either
