@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"encoding/binary"
 	"io"
 	"runtime"
@@ -50,5 +51,43 @@ func TestWriteMemoryIsBounded(t *testing.T) {
 	t.Logf("%d MiB alive during the write", got)
 	if limit := int64(24 + 20*runtime.GOMAXPROCS(0)); got > limit {
 		t.Errorf("%d MiB alive, want at most %d", got, limit)
+	}
+}
+
+// stuckDisk is a disk whose bytes do not arrive before they are let go.
+type stuckDisk struct {
+	*memDisk
+	waits *atomic.Int64
+	let   chan struct{}
+}
+
+func (d stuckDisk) ReadAt(p []byte, off int64) (int, error) {
+	d.waits.Add(1)
+	<-d.let
+	return d.memDisk.ReadAt(p, off)
+}
+
+// Writes share memory, but one that waits for its source has never so much of it that another one stands still.
+func TestWaitingWriteHoldsUpNoOther(t *testing.T) {
+	h := newHouse(t, nil)
+	var waits atomic.Int64
+	stuck := stuckDisk{whole(guest(64<<20, 1)), &waits, make(chan struct{})}
+	c := h.claim()
+	done := make(chan error, 1)
+	go func() {
+		_, err := h.Write(t.Context(), owner(c), stuck, nil)
+		done <- err
+	}()
+	for waits.Load() == 0 {
+		runtime.Gosched()
+	}
+	data := guest(48<<20, 2)
+	id, _ := h.keep(whole(data))
+	if got := must(h.content(id))(t); !bytes.Equal(got, data) {
+		t.Error("the image came back changed")
+	}
+	close(stuck.let)
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }

@@ -41,6 +41,8 @@ type segment struct {
 	chunks []chunk
 	end    int64 // guest offset up to which the disk is covered
 
+	permits chan struct{} // what it has a permit of
+
 	out  *[]byte       // the chunks that are new, compressed; nil: there is none
 	done chan struct{} // tells the stage that works on the segment that a worker is through with it
 }

@@ -31,9 +31,10 @@ type Store struct {
 	cache   *cache
 	workers int
 
-	segments sync.Pool // of *segment
-	outs     sync.Pool // of *[]byte, empty
-	fetches  sync.Pool // of *[]byte, fetchSize long
+	spare    chan struct{} // one for each segment in memory beyond those that are a write's own
+	segments sync.Pool     // of *segment
+	outs     sync.Pool     // of *[]byte, empty
+	fetches  sync.Pool     // of *[]byte, fetchSize long
 }
 
 // New returns the store of a place of objects.
@@ -42,7 +43,7 @@ func New(objects Objects, index Catalog) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Store{
+	s := &Store{
 		objects:  objects,
 		index:    index,
 		codecs:   codecs,
@@ -57,5 +58,7 @@ func New(objects Objects, index Catalog) (*Store, error) {
 			b := make([]byte, fetchSize)
 			return &b
 		}},
-	}, nil
+	}
+	s.spare = make(chan struct{}, s.spareSegments())
+	return s, nil
 }

@@ -20,7 +20,7 @@ type Progress struct {
 }
 
 // Write keeps a disk. It reads each mapped byte once, in ascending order, by several goroutines, on all processors,
-// and holds 1.2 MB for each of a bounded number of segments (see inFlight). When it returns, all that it wrote is
+// and holds 2.4 MB at most for each of a bounded number of segments (see ownSegments). When it returns, all that it wrote is
 // durable, and nothing of it can be seen before the catalogue publishes it for the same owner. After an error it
 // leaves objects that the next sweep removes once the owner's lease is gone. It returns only when the reads under
 // way have returned; a disk whose reads wait for a download has a method Interrupt that ends them. progress may be nil.
@@ -30,7 +30,7 @@ func (s *Store) Write(ctx context.Context, owner Owner, d Disk, progress *Progre
 	}
 	w := &writing{
 		Store: s, owner: owner, disk: d, progress: progress,
-		permits:   make(chan struct{}, s.inFlight()),
+		permits:   make(chan struct{}, s.ownSegments()),
 		finishing: make(chan struct{}, 1),
 		pending:   map[Digest]struct{}{},
 		counted:   map[uint64]struct{}{},
@@ -43,8 +43,11 @@ func (s *Store) Write(ctx context.Context, owner Owner, d Disk, progress *Progre
 	return w.written, nil
 }
 
-// inFlight is how many segments a write has in memory: enough that every stage has work while the finder gathers.
-func (s *Store) inFlight() int { return findSegments + 6*s.workers }
+// ownSegments is how many segments every write may have in memory, which is enough for all stages to go on. spareSegments
+// is how many more all writes of the store together may have, so that every stage has work while the finder gathers: one
+// write alone has them all.
+func (s *Store) ownSegments() int   { return findSegments/2 + 3*s.workers }
+func (s *Store) spareSegments() int { return findSegments/2 + 3*s.workers }
 
 // writing is one Write. Its stages hand segments on:
 //
@@ -57,7 +60,7 @@ type writing struct {
 	owner    Owner
 	disk     Disk
 	progress *Progress
-	permits  chan struct{} // one for each segment in memory
+	permits  chan struct{} // one for each segment in memory that is not a spare one
 
 	counted map[uint64]struct{} // beginnings of the digests whose stored bytes are in packs; the finder's own
 
@@ -115,11 +118,17 @@ func (w *writing) run(ctx context.Context) error {
 
 // fresh returns an empty segment as soon as there is memory for it.
 func (w *writing) fresh(ctx context.Context) (*segment, error) {
-	if err := send(ctx, w.permits, struct{}{}); err != nil {
-		return nil, err
+	permits := w.permits
+	select {
+	case w.permits <- struct{}{}:
+	case w.spare <- struct{}{}:
+		permits = w.spare
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
 	}
 	s := w.segments.Get().(*segment)
 	s.reset()
+	s.permits = permits
 	return s, nil
 }
 
@@ -128,8 +137,9 @@ func (w *writing) release(s *segment) {
 		*s.out = (*s.out)[:0]
 		w.outs.Put(s.out)
 	}
+	permits := s.permits
 	w.segments.Put(s)
-	<-w.permits
+	<-permits
 }
 
 // cut is the one stage between the readers and the hashers: where a chunk ends depends on where it began.
