@@ -15,11 +15,12 @@ const fetchSize = 256 << 10
 
 // want is a chunk of which a reader wants a part: into is filled from the chunk's bytes after skip.
 type want struct {
-	digest Digest
-	place  Location
-	into   []byte
-	skip   int
-	length int // of the chunk
+	digest  Digest
+	place   Location
+	into    []byte
+	skip    int
+	length  int      // of the chunk
+	stretch *stretch // that brings it; nil: none does
 }
 
 // whole says that all of the chunk is wanted, so that it can be expanded in place.
@@ -31,17 +32,32 @@ type fetch struct {
 	ctx    context.Context
 	groups [][]want
 	bytes  int // stored bytes of the last group
+
+	ahead  *ahead // may be nil
+	steady bool   // the read goes on from the one before
+	count  int    // records so far
+	next   int    // record after the last one
 }
 
-func (f *fetch) add(w want) {
+// add plans to read a record's chunk. Records are added in order.
+func (f *fetch) add(record int, w want) {
+	if f.ahead != nil {
+		if f.count == 0 {
+			f.steady = f.ahead.begin(record)
+		}
+		f.count, f.next = f.count+1, record+1
+	}
 	if b := f.store.cache.get(w.digest); len(b) == w.length {
 		copy(w.into, b[w.skip:])
 		return
 	}
+	if f.steady {
+		w.stretch = f.ahead.find(record, w.place)
+	}
 	if n := len(f.groups); n > 0 {
 		g := f.groups[n-1]
 		last := &g[len(g)-1].place
-		if last.Pack == w.place.Pack && last.Offset+int64(last.Stored) == w.place.Offset && f.bytes+int(w.place.Stored) <= fetchSize {
+		if g[0].stretch == w.stretch && last.Pack == w.place.Pack && last.Offset+int64(last.Stored) == w.place.Offset && f.bytes+int(w.place.Stored) <= fetchSize {
 			f.groups[n-1] = append(g, w)
 			f.bytes += int(w.place.Stored)
 			return
@@ -53,6 +69,9 @@ func (f *fetch) add(w want) {
 
 // run fetches the groups, on all processors if there are several.
 func (f *fetch) run() error {
+	if f.count > 0 {
+		f.ahead.end(f.count, f.next, f.steady)
+	}
 	switch len(f.groups) {
 	case 0:
 		return nil
@@ -60,11 +79,19 @@ func (f *fetch) run() error {
 		return f.group(f.ctx, f.groups[0])
 	}
 	g, ctx := errgroup.WithContext(f.ctx)
-	g.SetLimit(f.store.workers)
+	g.SetLimit(f.atOnce())
 	for _, wants := range f.groups {
 		g.Go(func() error { return f.group(ctx, wants) })
 	}
 	return g.Wait()
+}
+
+// atOnce is how many groups are under way: to expand them takes processors, to wait for a distant place none.
+func (f *fetch) atOnce() int {
+	if f.ahead != nil {
+		return max(f.store.workers, requestsAtOnce)
+	}
+	return f.store.workers
 }
 
 // group reads one group. Its pack may have been rewritten since it was located: then the chunks are in another.
@@ -83,6 +110,7 @@ func (f *fetch) group(ctx context.Context, wants []want) error {
 	}
 	for i := range wants {
 		w := wants[i]
+		w.stretch = nil
 		if w.place = found[i]; int(w.place.Length) != w.length || !w.place.plausible() {
 			return &DamageError{Object: wants[i].place.Pack, Reason: "the pack is gone and chunk " + w.digest.String() + " with it"}
 		}
@@ -100,9 +128,15 @@ func (f *fetch) group(ctx context.Context, wants []want) error {
 // read reads adjacent chunks of one pack and expands them.
 func (f *fetch) read(ctx context.Context, wants []want) error {
 	first, last := &wants[0].place, &wants[len(wants)-1].place
+	n := int(last.Offset + int64(last.Stored) - first.Offset)
+	if stretch := wants[0].stretch; stretch != nil {
+		if b, ok := stretch.stored(ctx, first.Offset, n); ok {
+			return f.expandAll(wants, b)
+		}
+	}
 	buf := f.store.fetches.Get().(*[]byte)
 	defer f.store.fetches.Put(buf)
-	b := (*buf)[:last.Offset+int64(last.Stored)-first.Offset]
+	b := (*buf)[:n]
 	err := f.store.objects.ReadAt(ctx, first.Pack, b, first.Offset)
 	if errors.Is(err, io.ErrUnexpectedEOF) {
 		return &DamageError{Object: first.Pack, Reason: "the pack is too short", Cause: err}
@@ -110,6 +144,12 @@ func (f *fetch) read(ctx context.Context, wants []want) error {
 	if err != nil {
 		return err
 	}
+	return f.expandAll(wants, b)
+}
+
+// expandAll expands adjacent chunks, whose stored bytes are b.
+func (f *fetch) expandAll(wants []want, b []byte) error {
+	first := &wants[0].place
 	g := errgroup.Group{}
 	for part := range slices.Chunk(wants, (len(wants)+f.store.workers-1)/f.store.workers) {
 		g.Go(func() error {

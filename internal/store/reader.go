@@ -26,7 +26,8 @@ type Reader struct {
 	root    *manifest
 	mu      sync.Mutex
 	blocks  map[int]*block
-	lastUse int // counts the uses of blocks
+	lastUse int    // counts the uses of blocks
+	ahead   *ahead // nil where requests are cheap
 }
 
 // block is a block of the manifest with what is known of its chunks' places.
@@ -53,6 +54,9 @@ func (s *Store) Open(ctx context.Context, object string, digest Digest) (*Reader
 	}
 	if r.root, err = readManifest(r.object, size, digest); err != nil {
 		return nil, r.damage(err)
+	}
+	if _, distant := s.objects.(Distant); distant {
+		r.ahead = &ahead{r: r}
 	}
 	return r, nil
 }
@@ -127,7 +131,7 @@ func (r *Reader) ReadAt(p []byte, off int64) (int, error) {
 func (r *Reader) fill(p []byte, off int64) error {
 	end := off + int64(len(p))
 	at := off
-	f := fetch{store: r.store, ctx: r.ctx}
+	f := fetch{store: r.store, ctx: r.ctx, ahead: r.ahead}
 	for i := max(r.root.blockOf(off), 0); i < len(r.root.first) && r.root.first[i] < end; i++ {
 		b, err := r.block(i)
 		if err != nil {
@@ -143,7 +147,7 @@ func (r *Reader) fill(p []byte, off int64) error {
 				return err
 			}
 			from, to := max(rec.off, off), min(rec.end(), end)
-			f.add(want{digest: rec.digest, place: l, into: p[from-off : to-off], skip: int(from - rec.off), length: int(rec.n)})
+			f.add(i*blockRecords+j, want{digest: rec.digest, place: l, into: p[from-off : to-off], skip: int(from - rec.off), length: int(rec.n)})
 			at = to
 		}
 	}
@@ -199,6 +203,15 @@ func (r *Reader) keptBlock(i int) *block {
 		b.used = r.lastUse
 	}
 	return b
+}
+
+// place returns where a record is, counted over the whole manifest.
+func (r *Reader) place(record int) (Location, error) {
+	b, err := r.block(record / blockRecords)
+	if err != nil {
+		return Location{}, err
+	}
+	return b.locate(r, record%blockRecords)
 }
 
 // locate returns where record j is, and asks for those that follow it in the same question.

@@ -34,7 +34,10 @@ type Store struct {
 	buffer sync.Pool // of *[]byte, partSize long
 }
 
-var _ store.Objects = (*Store)(nil)
+var (
+	_ store.Objects = (*Store)(nil)
+	_ store.Distant = (*Store)(nil)
+)
 
 // Open returns the store of a place. It asks the service for nothing: see Check. Credentials come from the environment
 // (AWS_ACCESS_KEY_ID), the files of the AWS command line, or the machine's or the container's role. transport carries
