@@ -7,8 +7,8 @@ import "time"
 // Status is the state of an image as the API shows it.
 type Status string
 
-// The states. New -> Pending -> Available; a failed import ends in Deleted with an error message and stays readable;
-// Retired is a public image that its operator withdrew.
+// The states. New -> Pending -> Available; a failed import ends in Deleted with an error message and stays readable; an
+// image whose content was found damaged is Pending again, with an error message, until it is restored; Retired is a public image that its operator withdrew.
 const (
 	New       Status = "NEW"
 	Pending   Status = "pending"
@@ -50,7 +50,7 @@ type Image struct {
 	Description  string
 	Tags         []string // canonical spelling, sorted
 	Status       Status
-	ErrorMessage string // "" unless the import failed
+	ErrorMessage string // "" unless the import failed or the content is damaged
 
 	GuestSize int64  // bytes of the guest disk; 0 until available
 	DataSize  int64  // bytes of guest data held, before compression and sharing; 0 until available
