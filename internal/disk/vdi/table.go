@@ -4,6 +4,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"ingot/internal/disk/blocks"
 	"ingot/internal/refusal"
 )
 
@@ -15,9 +16,6 @@ const (
 	zero = 0xfffffffe // no data, zeros are read
 )
 
-// hole is where a block stands that has no place in the file. Byte 0 is the file's own.
-const hole = 0
-
 // table is the block map. Its pages are read where they are first needed, so that a map is never larger in memory
 // than what of it the file holds, and each is checked as a whole, against the pages before it too, before any of its
 // blocks is read.
@@ -26,7 +24,7 @@ type table struct {
 	header header
 	size   int64 // of the guest's disk
 
-	pages []atomic.Pointer[[]int64] // where each block stands in the file; hole for none
+	pages []atomic.Pointer[[]int64] // where each block stands in the file; blocks.Hole for none
 
 	mu      sync.Mutex
 	claimed map[uint32]uint64 // a bit for each of the file's blocks that is in use, by 64
@@ -42,8 +40,8 @@ func newTable(file source, h header, size int64) *table {
 // count is the number of blocks that the disk has. The map may have more entries.
 func (t *table) count() int64 { return (t.size-1)>>blockBits + 1 }
 
-// host returns where a block stands in the file, or hole.
-func (t *table) host(block int64) (int64, error) {
+// Host is for blocks.Map.
+func (t *table) Host(block int64) (int64, error) {
 	page := t.pages[block/pageEntries].Load()
 	if page == nil {
 		var err error
@@ -81,10 +79,10 @@ func (t *table) load(n int64) (*[]int64, error) {
 	return &page, nil
 }
 
-// check returns where a block stands, or hole, and claims that place for it.
+// check returns where a block stands, or blocks.Hole, and claims that place for it.
 func (t *table) check(block int64, entry uint32) (int64, error) {
 	if entry == free || entry == zero {
-		return hole, nil
+		return blocks.Hole, nil
 	}
 	if entry >= t.header.blocks {
 		return 0, damaged("vdi_block_index",

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 
+	"ingot/internal/disk/blocks"
 	"ingot/internal/refusal"
 )
 
@@ -24,10 +25,8 @@ func Match(head []byte) bool {
 
 // Disk is the guest's disk in a VDI file. Its methods may be called by several goroutines at once.
 type Disk struct {
-	file    source
-	size    int64
-	table   *table
-	release func(off, n int64) // nil: nobody wants to know
+	file   source
+	blocks blocks.Disk
 }
 
 // Open reads and checks the header; the block map is read later, where it is needed. r gives the file's bytes, and
@@ -54,20 +53,26 @@ func Open(r io.ReaderAt, size int64) (*Disk, error) {
 	if file.size >= 0 && file.size < int64(h.dataAt) {
 		return nil, truncated("block map")
 	}
-	d := &Disk{file: file, size: h.guestSize()}
-	d.table = newTable(file, h, d.size)
-	return d, nil
+	guest := h.guestSize()
+	return &Disk{file: file, blocks: blocks.Disk{Bits: blockBits, Size: guest, Map: newTable(file, h, guest), Read: file.payload}}, nil
 }
 
+// NextData returns the first range of blocks that have data at or after off, adjacent ones as one of about 1 GiB at
+// most. With none left it returns io.EOF. It reads only the block map, and no further than it must.
+func (d *Disk) NextData(off int64) (start, end int64, err error) { return d.blocks.NextData(off) }
+
+// ReadAt reads guest bytes, with one read of the file for each run of them that is contiguous there.
+func (d *Disk) ReadAt(p []byte, off int64) (int, error) { return d.blocks.ReadAt(p, off) }
+
 // Size is the guest disk's size in bytes: a multiple of 512, below 1 PiB, and not bounded by the file's size.
-func (d *Disk) Size() int64 { return d.size }
+func (d *Disk) Size() int64 { return d.blocks.Size }
 
 // ReadOnce says that every guest byte will be read at most once from now on. If the io.ReaderAt that Open was given
 // has a method Release(off, n int64), each range of the file that a ReadAt has read data from is then handed to it,
 // and may be given back. Call it before the first ReadAt.
 func (d *Disk) ReadOnce() {
 	if r, ok := d.file.r.(interface{ Release(off, n int64) }); ok {
-		d.release = r.Release
+		d.blocks.Release = r.Release
 	}
 }
 
@@ -91,6 +96,8 @@ func (s source) read(p []byte, off int64, what string) error {
 	}
 	return fmt.Errorf("read the %s of a VDI file at %d: %w", what, off, err)
 }
+
+func (s source) payload(p []byte, off int64) error { return s.read(p, off, "data") }
 
 func truncated(what string) error {
 	return refusal.New("vdi_truncated",

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"ingot/internal/disk/blocks"
 	"ingot/internal/refusal"
 )
 
@@ -42,15 +43,12 @@ type table struct {
 	ratioBits uint // blocks of a chunk, each of which ends with the entry of its sector bitmap
 	taken     []span
 
-	pages []atomic.Pointer[[]int64] // where each block stands in the file; hole for none
+	pages []atomic.Pointer[[]int64] // where each block stands in the file; blocks.Hole for none
 
 	mu      sync.Mutex
 	claimed map[int64]uint64 // a bit for each MiB of the file that a block has, by 64 MiB
 	broken  error            // a page was refused
 }
-
-// hole is where a block stands that has no place in the file. Byte 0 is the file's own.
-const hole = 0
 
 func newTable(file source, g geometry, r regions) (*table, error) {
 	t := &table{
@@ -75,8 +73,8 @@ func (t *table) entries() int64 { return t.entry(t.blocks()-1) + 1 }
 // entry is the index in the table of a payload block.
 func (t *table) entry(block int64) int64 { return block + block>>t.ratioBits }
 
-// host returns where a block stands in the file, or hole.
-func (t *table) host(block int64) (int64, error) {
+// Host is for blocks.Map.
+func (t *table) Host(block int64) (int64, error) {
 	e := t.entry(block)
 	page := t.pages[e/pageEntries].Load()
 	if page == nil {
@@ -126,7 +124,7 @@ func (t *table) block(entry int64) (int64, bool) {
 	return entry - entry/chunk, entry%chunk != chunk-1
 }
 
-// check returns where a block stands, or hole, and claims that place for it.
+// check returns where a block stands, or blocks.Hole, and claims that place for it.
 func (t *table) check(block int64, entry uint64) (int64, error) {
 	state := entry & stateMask
 	switch {
@@ -137,7 +135,7 @@ func (t *table) check(block int64, entry uint64) (int64, error) {
 		return 0, refusal.New("vhdx_block_partial",
 			"Block %d of the VHDX file is partially present, as in a differencing disk, though the file claims to have no parent. Merge it where its parent is: Convert-VHD -Path CHILD.vhdx -DestinationPath WHOLE.vhdx -VHDType Dynamic", block)
 	case state == notPresent, state == undefined, state == zero, state == unmapped:
-		return hole, nil
+		return blocks.Hole, nil
 	case state != fullyPresent:
 		return 0, damaged("vhdx_block_state",
 			"The entry of block %d in the block allocation table of the VHDX file has the reserved state %d.", block, state)

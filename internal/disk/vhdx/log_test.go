@@ -57,7 +57,7 @@ func batPlace(t *testing.T, path string) int64 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return d.bat.start
+	return d.blocks.Map.(*table).start
 }
 
 func fileSize(t *testing.T, path string) int64 {

@@ -30,6 +30,8 @@ func (s source) read(p []byte, off int64, what string) error {
 	return fmt.Errorf("read the %s of a VHDX file at %d: %w", what, off, err)
 }
 
+func (s source) payload(p []byte, off int64) error { return s.read(p, off, "data") }
+
 // holds reports whether the file has a byte at off. Where the size is not known, it waits for that byte.
 func (s source) holds(off int64) (bool, error) {
 	if s.size >= 0 {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"io"
 
+	"ingot/internal/disk/blocks"
 	"ingot/internal/refusal"
 )
 
@@ -24,11 +25,8 @@ func Match(head []byte) bool {
 
 // Disk is the guest's disk in a VHDX file. Its methods may be called by several goroutines at once.
 type Disk struct {
-	file    source
-	base    io.ReaderAt // what Open was given; file.r may be an overlay over it
-	size    int64
-	bat     *table
-	release func(off, n int64) // nil: nobody wants to know
+	base   io.ReaderAt // what Open was given; the log may lie over it
+	blocks blocks.Disk
 }
 
 // Open reads the headers, replays the log in memory if it must be, and reads the region and metadata tables; the
@@ -61,8 +59,15 @@ func Open(r io.ReaderAt, size int64) (*Disk, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Disk{file: file, base: r, size: g.size, bat: bat}, nil
+	return &Disk{base: r, blocks: blocks.Disk{Bits: bat.blockBits, Size: g.size, Map: bat, Read: file.payload}}, nil
 }
+
+// NextData returns the first range of present blocks at or after off, adjacent ones as one of about 1 GiB at most.
+// With none left it returns io.EOF. It reads only the block allocation table, and no further than it must.
+func (d *Disk) NextData(off int64) (start, end int64, err error) { return d.blocks.NextData(off) }
+
+// ReadAt reads guest bytes, with one read of the file for each run of them that is contiguous there.
+func (d *Disk) ReadAt(p []byte, off int64) (int, error) { return d.blocks.ReadAt(p, off) }
 
 func checkSignature(file source) error {
 	var head [len(signature)]byte
@@ -77,13 +82,13 @@ func checkSignature(file source) error {
 }
 
 // Size is the guest disk's size in bytes: at most 64 TiB, and not bounded by the file's size.
-func (d *Disk) Size() int64 { return d.size }
+func (d *Disk) Size() int64 { return d.blocks.Size }
 
 // ReadOnce says that every guest byte will be read at most once from now on. If the io.ReaderAt that Open was given
 // has a method Release(off, n int64), each range of the file that a ReadAt has read payload from is then handed to
 // it, and may be given back. Call it before the first ReadAt.
 func (d *Disk) ReadOnce() {
 	if r, ok := d.base.(interface{ Release(off, n int64) }); ok {
-		d.release = r.Release
+		d.blocks.Release = r.Release
 	}
 }
