@@ -64,6 +64,9 @@ func (s *Store) compact(ctx context.Context, report *SweepReport) error {
 // compactSome returns how many of the packs need not be looked at again.
 func (s *Store) compactSome(ctx context.Context, packs []SparsePack, report *SweepReport) (int, error) {
 	live, err := s.live(ctx, packs)
+	if errors.Is(err, fs.ErrNotExist) && len(packs) > 1 {
+		return s.compactEach(ctx, packs, report)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, nil // an image was deleted since Sparse: the next sweep sees it; a manifest that is lost is Check's to tell
 	}
@@ -92,6 +95,18 @@ func (s *Store) compactSome(ctx context.Context, packs []SparsePack, report *Swe
 	}
 	n, err := s.rewrite(ctx, batch, report)
 	return settled + n, err
+}
+
+// compactEach looks at packs one by one: a manifest that is gone holds up only those that it uses.
+func (s *Store) compactEach(ctx context.Context, packs []SparsePack, report *SweepReport) (int, error) {
+	settled := 0
+	for i := range packs {
+		n, err := s.compactSome(ctx, packs[i:i+1], report)
+		if settled += n; err != nil {
+			return settled, err
+		}
+	}
+	return settled, nil
 }
 
 // rewriting is the making of one pack out of others.

@@ -67,6 +67,32 @@ func TestCompaction(t *testing.T) {
 	h.wantEmpty()
 }
 
+// A manifest that is lost keeps no pack of other images from being rewritten.
+func TestCompactionBesideALostManifest(t *testing.T) {
+	h := newHouse(t, nil)
+	var kept []int64
+	var written []store.Written
+	var wholes []int64
+	for seed := range uint64(2) {
+		big := guest(12<<20, seed+1)
+		id, _ := h.keep(whole(big))
+		part, w := h.keep(whole(big[:2<<20]))
+		kept, written, wholes = append(kept, part), append(written, w), append(wholes, id)
+	}
+	for _, id := range wholes {
+		h.delete(id)
+	}
+	if err := h.objects.Delete(t.Context(), written[0].Object); err != nil {
+		t.Fatal(err)
+	}
+	if report := h.sweep(); report.Rewritten != 1 {
+		t.Errorf("%d packs were rewritten, want that of the image whose manifest is there", report.Rewritten)
+	}
+	if got := must(h.content(kept[1]))(t); !bytes.Equal(got, guest(12<<20, 2)[:2<<20]) {
+		t.Error("its content came back changed")
+	}
+}
+
 // bytes is the size of all packs.
 func (h *house) bytes() (n int64) {
 	h.t.Helper()
