@@ -59,13 +59,19 @@ func perform(ctx context.Context, t *tx, r record, act image.Act) (image.Action,
 	return replicate(ctx, t, r, act.Region, store)
 }
 
-// regionFor returns the store of a region that an image is not in.
+// regionFor returns the store of a region that an image is not in, or not whole: then a transfer mends it.
 func regionFor(ctx context.Context, t *tx, r record, region string) (store int64, err error) {
 	store, err = regionStore(ctx, t, region)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, invalid("region is none of this service's regions.")
 	}
-	if err == nil && slices.Contains(r.Regions, region) {
+	if err != nil || !slices.Contains(r.Regions, region) {
+		return store, err
+	}
+	var damaged bool
+	err = t.row(ctx, `SELECT EXISTS (SELECT 1 FROM image_region i JOIN manifest m ON m.id = i.manifest_id
+		WHERE i.image_id = $1 AND i.region = $2 AND m.damaged)`, r.ID, region).Scan(&damaged)
+	if err == nil && !damaged {
 		err = invalid("The image is in region %s already.", region)
 	}
 	return store, err
@@ -75,7 +81,8 @@ func regionFor(ctx context.Context, t *tx, r record, region string) (store int64
 // locked, so the manifest stays.
 func addRegion(ctx context.Context, t *tx, r *record, region string, store int64) (there bool, err error) {
 	n, err := t.exec(ctx, `INSERT INTO image_region (image_id, region, store_id, manifest_id)
-		SELECT DISTINCT image_id, $3, store_id, manifest_id FROM image_region WHERE image_id = $1 AND store_id = $2`, r.ID, store, region)
+		SELECT DISTINCT i.image_id, $3, i.store_id, i.manifest_id FROM image_region i JOIN manifest m ON m.id = i.manifest_id
+		WHERE i.image_id = $1 AND i.store_id = $2 AND NOT m.damaged`, r.ID, store, region)
 	if err != nil || n == 0 {
 		return false, err
 	}

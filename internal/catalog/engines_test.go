@@ -43,6 +43,7 @@ func suite(t *testing.T, open func(*testing.T) *Catalog) {
 		{"lost lease of a replication", testReplicationLost},
 		{"replications and regions", testReplicationRegions},
 		{"turns of replications", testReplicationTurns},
+		{"a replication mends", testReplicationMends},
 		{"tagged", testTagged},
 		{"a tag of many", testTagOfMany},
 		{"offers", testOffers},

@@ -300,6 +300,31 @@ func testReplicationRegions(t *testing.T, c *Catalog) {
 	}
 }
 
+// Where a check found a copy damaged, a transfer brings it back from another store.
+func testReplicationMends(t *testing.T, c *Catalog) {
+	ctx := t.Context()
+	a := c.account(t, "a", image.Quota{})
+	m := c.available(t, a, "x")
+	c.transfer(t, a, m.ID)
+	claim := c.replication(t)
+	c.replicated(t, claim)
+	c.do(t, `UPDATE manifest SET damaged = TRUE WHERE store_id = $1`, claim.StoreID)
+	if content, err := c.Content(ctx, a, m.ID); err != nil || content.StoreID == claim.StoreID || len(content.Others) != 0 {
+		t.Errorf("while one copy is damaged: %+v, %v", content, err)
+	}
+	act := c.transfer(t, a, m.ID)
+	c.replicated(t, c.replication(t))
+	c.wantAction(t, a, act, image.Completed)
+	if content, err := c.Content(ctx, a, m.ID); err != nil || content.StoreID != claim.StoreID || len(content.Others) != 1 {
+		t.Errorf("after the transfer: %+v, %v", content, err)
+	}
+	if diff := cmp.Diff([]string{"lon1", "nyc3"}, c.image(t, a, m.ID).Regions); diff != "" {
+		t.Error(diff)
+	}
+	_, err := c.Act(ctx, a, m.ID, image.Act{Type: image.Transfer, Region: "lon1"})
+	wantInvalid(t, "once it is whole", err, "already")
+}
+
 // The account with the fewest running transfers comes first.
 func testReplicationTurns(t *testing.T, c *Catalog) {
 	a, b := c.account(t, "a", image.Quota{}), c.account(t, "b", image.Quota{})

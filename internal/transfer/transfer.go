@@ -105,13 +105,19 @@ func explain(ctx context.Context, err error) error {
 	case errors.Is(err, image.ErrLeaseLost):
 		return image.ErrLeaseLost
 	case errors.As(err, &damage):
-		return refusal.Wrap(err, "content_damaged", "The image cannot be read whole from any store that has it: %v. "+
-			"Run ingot fsck, and transfer the image again when it is mended.", damage)
+		return damaged(err, damage)
+	case image.KindOf(err) == image.Invalid: // the catalogue knows of no store in which the image is whole
+		return damaged(err, err)
 	case errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT):
 		return refusal.Passing(err, "no_space", "The store that the image is copied to has no space left for it. Make room there, "+
 			"and transfer the image again.")
 	}
 	return refusal.Passing(err, "store_failed", "The image could not be copied: %v.", err)
+}
+
+func damaged(err, what error) error {
+	return refusal.Wrap(err, "content_damaged", "The image cannot be read whole from any store that has it: %v. "+
+		"Run ingot fsck, and transfer the image again when it is mended.", what)
 }
 
 // meter is what is known of a running transfer.
