@@ -4,7 +4,7 @@ FUZZTIME   ?= 30s
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 GOVULNCHECK = golang.org/x/vuln/cmd/govulncheck@v1.9.0
 
-.PHONY: build test ci format vet vuln fuzz tools bench
+.PHONY: build test ci format vet vuln fuzz tools bench bench-import bench-reading bench-growth bench-nightly
 
 build: ## bin/ingot, as it is released: no cgo, so that Go's own resolver answers (see SECURITY.md)
 	CGO_ENABLED=0 $(GO) build -trimpath -o bin/ingot ./cmd/ingot
@@ -37,5 +37,13 @@ ci: format vet vuln
 	CI=true $(MAKE) test
 	$(MAKE) fuzz
 
-bench:
-	$(GO) run ./bench/import
+bench: bench-import bench-reading bench-nightly bench-growth ## all of docs/benchmarks.md that is measured against others; as root
+
+BENCH_WORK ?= /var/tmp/ingot-bench
+
+bench-import bench-reading bench-growth bench-nightly: bench-tools ## BENCH='-rounds 1' for other flags; see docs/benchmarks.md
+	$(GO) run ./bench/$(@:bench-%=%) -work $(BENCH_WORK) $(BENCH)
+
+.PHONY: bench-tools
+bench-tools: ## what the benches need beside Go
+	./scripts/tools.sh bench

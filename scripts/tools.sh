@@ -9,6 +9,9 @@ declare -A package=(
   [qemu-system-x86_64]=qemu-system-x86 [curl]=curl [mkfs.ext4]=e2fsprogs [gcc]=gcc [mount]=mount
   [node]=nodejs [npm]=npm
 )
+if [ "${1:-}" = bench ]; then # what the benches compare with, and make their disks of
+  package+=([debootstrap]=debootstrap [nginx]=nginx-light [igzip]=isal [zstd]=zstd [openssl]=openssl [sfdisk]=fdisk)
+fi
 missing=()
 for tool in "${!package[@]}"; do
   PATH="$PATH:/sbin:/usr/sbin" command -v "$tool" >/dev/null || missing+=("${package[$tool]}")

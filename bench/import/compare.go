@@ -26,13 +26,13 @@ type bench struct {
 func newBench(ctx context.Context, cfg config, p *prepared) (*bench, error) {
 	b := &bench{prepared: p, cfg: cfg}
 	var err error
-	if b.binary, err = service.Build(ctx, p.folder, cfg.binary); err != nil {
+	if b.binary, err = service.Build(ctx, p.Folder, cfg.binary); err != nil {
 		return nil, err
 	}
 	if b.sha256, err = fastestSHA256(ctx, p.data[0]); err != nil {
 		return nil, err
 	}
-	b.host, b.stop, err = service.Web(p.folder)
+	b.host, b.stop, err = service.Web(p.Folder)
 	return b, err
 }
 
@@ -45,7 +45,7 @@ type ours struct {
 	taken
 	Settling taken `json:"settling"`
 	Stored   int64 `json:"stored_bytes"`         // when available
-	Settled  int64 `json:"settled_stored_bytes"` // of the store when it came to rest; 0: not waited for
+	Settled  int64 `json:"settled_stored_bytes"` // of the store when it came to rest; 0: not waited for, or nothing was stored
 }
 
 // compared is all that was measured of a case.
@@ -59,7 +59,7 @@ type compared struct {
 // compare runs all sides in turn.
 func (b *bench) compare(ctx context.Context, f testdisk.File) (compared, error) {
 	c := compared{File: f}
-	if _, err := shell(ctx, b.folder, "cat "+f.Path+" > /dev/null"); err != nil { // everybody finds it in memory
+	if _, err := shell(ctx, b.Folder, "cat "+f.Path+" > /dev/null"); err != nil { // everybody finds it in memory
 		return c, err
 	}
 	for round := range b.cfg.rounds {
@@ -116,12 +116,10 @@ func (b *bench) withService(ctx context.Context, use func(*service.Service) erro
 	return errors.Join(use(s), s.Stop())
 }
 
-// restFor is how long a store must not have changed to count as come to rest.
-const restFor = 10 * time.Second
-
 // measure imports a file, from POST to available.
 func (b *bench) measure(ctx context.Context, s *service.Service, f testdisk.File, settle bool) (o ours, err error) {
 	var done service.Import
+	before := s.SettledBefore()
 	o.taken, err = during(s, func() error {
 		_, done, err = s.Import(ctx, b.url(f))
 		return err
@@ -136,12 +134,11 @@ func (b *bench) measure(ctx context.Context, s *service.Service, f testdisk.File
 	if f.Name != b.near.Name {
 		b.digest = done.Digest
 	}
-	if settle {
+	if settle && done.StoredBytes > 0 {
 		o.Settling, err = during(s, func() error {
-			o.Settled, err = s.Settled(ctx, restFor, 10*time.Minute)
+			o.Settled, err = s.Settled(ctx, before, 10*time.Minute)
 			return err
 		})
-		o.Settling.Wall -= restFor.Seconds()
 	}
 	return o, err
 }

@@ -41,7 +41,7 @@ func (b *bench) stages(f testdisk.File) []stage {
 func (b *bench) floor(ctx context.Context, f testdisk.File) (map[string]taken, error) {
 	all := map[string]taken{}
 	for _, s := range b.stages(f) {
-		t, err := shell(ctx, b.folder, s.script)
+		t, err := shell(ctx, b.Folder, s.script)
 		if err != nil {
 			return nil, err
 		}

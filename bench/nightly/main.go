@@ -115,11 +115,12 @@ func (r *report) night(ctx context.Context, c config, nights *testdisk.Nights, n
 			return err
 		}
 	}
+	before := r.service.SettledBefore()
 	_, done, err := r.service.Import(ctx, r.url+filepath.Base(packed))
 	if err != nil {
 		return err
 	}
-	if r.store, err = r.service.Settled(ctx, 3*time.Second, 2*time.Minute); err != nil {
+	if r.store, err = r.service.Settled(ctx, before, 10*time.Minute); err != nil {
 		return err
 	}
 	info, err := os.Stat(packed)

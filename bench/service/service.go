@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -39,7 +40,7 @@ type Service struct {
 	Data string
 
 	cmd *exec.Cmd
-	log bytes.Buffer
+	log logText
 }
 
 // Start starts a service on a data directory and waits until it is ready. allow is the source that it may import
@@ -57,7 +58,7 @@ func Start(ctx context.Context, binary, data, allow string, more ...string) (*Se
 	}
 	if err := s.ready(ctx, filepath.Join(data, "token")); err != nil {
 		s.Kill()
-		return nil, fmt.Errorf("%w\n%s", err, s.log.Bytes())
+		return nil, fmt.Errorf("%w\n%s", err, s.log.tail())
 	}
 	return s, nil
 }
@@ -85,7 +86,7 @@ func (s *Service) Stop() error {
 		return err
 	}
 	if err := s.cmd.Wait(); err != nil {
-		return fmt.Errorf("%w\n%s", err, s.log.Bytes())
+		return fmt.Errorf("%w\n%s", err, s.log.tail())
 	}
 	return nil
 }
@@ -113,17 +114,50 @@ func TreeBytes(folder string) (total int64, err error) {
 	return total, err
 }
 
-// Settled waits until the store has stopped changing: what the service does in the background is done. It gives up after
-// the time given.
-func (s *Service) Settled(ctx context.Context, quiet, most time.Duration) (int64, error) {
+// Settled waits until the service has compressed well what it has compressed lightly, which it does by itself when it has
+// been idle for some seconds, and says in its log; before is what SettledBefore returned. Where there is nothing to
+// settle the store's rest of half a minute is taken for it.
+func (s *Service) Settled(ctx context.Context, before int, most time.Duration) (int64, error) {
 	begun, since := time.Now(), time.Now()
 	last, err := s.StoreBytes()
-	for err == nil && time.Since(since) < quiet && time.Since(begun) < most && ctx.Err() == nil {
+	for err == nil && s.SettledBefore() == before && time.Since(since) < 30*time.Second && time.Since(begun) < most && ctx.Err() == nil {
 		time.Sleep(100 * time.Millisecond)
 		var now int64
 		if now, err = s.StoreBytes(); now != last {
 			last, since = now, time.Now()
 		}
 	}
+	if err == nil {
+		last, err = s.StoreBytes()
+	}
 	return last, errors.Join(err, ctx.Err())
+}
+
+// SettledBefore returns how often the service has settled; to be asked before the import whose bytes Settled shall wait for.
+func (s *Service) SettledBefore() int { return s.log.count(`"msg":"settled"`) }
+
+// logText is what the service has said.
+type logText struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *logText) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *logText) count(s string) int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return bytes.Count(l.text.Bytes(), []byte(s))
+}
+
+// tail returns the last of it, for an error.
+func (l *logText) tail() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.text.Bytes()
+	return string(b[max(0, len(b)-4000):])
 }

@@ -16,20 +16,9 @@ func Data(raw string, halves [2]string) (total int64, err error) {
 		return 0, err
 	}
 	defer in.Close()
-	var ranges [][2]int64
-	for end := int64(0); ; {
-		start, err := unix.Seek(int(in.Fd()), end, unix.SEEK_DATA)
-		if errors.Is(err, unix.ENXIO) {
-			break
-		}
-		if err != nil {
-			return 0, err
-		}
-		if end, err = unix.Seek(int(in.Fd()), start, unix.SEEK_HOLE); err != nil {
-			return 0, err
-		}
-		ranges = append(ranges, [2]int64{start, end})
-		total += end - start
+	ranges, total, err := dataRanges(in)
+	if err != nil {
+		return 0, err
 	}
 	for i, path := range halves {
 		err := once(path, func(part string) error { return writeHalf(in, ranges, total, i, part) })
@@ -38,6 +27,34 @@ func Data(raw string, halves [2]string) (total int64, err error) {
 		}
 	}
 	return total, nil
+}
+
+// DataBytes returns how many bytes of a sparse disk are no holes.
+func DataBytes(raw string) (int64, error) {
+	in, err := os.Open(raw)
+	if err != nil {
+		return 0, err
+	}
+	defer in.Close()
+	_, total, err := dataRanges(in)
+	return total, err
+}
+
+func dataRanges(in *os.File) (ranges [][2]int64, total int64, err error) {
+	for end := int64(0); ; {
+		start, err := unix.Seek(int(in.Fd()), end, unix.SEEK_DATA)
+		if errors.Is(err, unix.ENXIO) {
+			return ranges, total, nil
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if end, err = unix.Seek(int(in.Fd()), start, unix.SEEK_HOLE); err != nil {
+			return nil, 0, err
+		}
+		ranges = append(ranges, [2]int64{start, end})
+		total += end - start
+	}
 }
 
 // writeHalf writes the first or the second half of what the ranges hold.

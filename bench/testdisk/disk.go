@@ -19,14 +19,12 @@ func copyOwner(path string, info fs.FileInfo) error {
 
 // makeDisk makes an ext4 file system of a tree, with an identity of its own, behind a partition table.
 const makeDisk = `set -e
-rm -f $raw $raw.part $raw.fs
-truncate -s $((virtual - 2097152)) $raw.fs
-mkfs.ext4 -q -d $tree $raw.fs
+rm -f $raw.part
 truncate -s $virtual $raw.part
 echo 'label: gpt
 start=2048, type=L' | sfdisk -q $raw.part
-dd if=$raw.fs of=$raw.part bs=64K seek=16 conv=sparse,notrunc status=none
-rm -f $raw.fs
+mkfs.ext4 -q -E offset=1048576 -d $tree $raw.part $(((virtual - 2097152) / 1024))k
+fallocate --dig-holes $raw.part
 mv $raw.part $raw`
 
 // Raw makes a raw, sparse disk of so many bytes: GPT, and an ext4 file system with the files of a tree.
