@@ -70,12 +70,7 @@ func referToPacks(ctx context.Context, t *tx, storeID, importID, manifestID int6
 		cause := fmt.Errorf("import %d has pinned %d of the %d packs that its manifest needs", importID, len(ids), len(packs))
 		return refusal.Passing(cause, "store_repaired", "The service's store was repaired while the image was imported. The import is tried again.")
 	}
-	for i := range ids {
-		if err := refer(ctx, t, manifestID, ids[i], bytes[i]); err != nil {
-			return err
-		}
-	}
-	return nil
+	return refer(ctx, t, manifestID, ids, bytes)
 }
 
 // releasePins gives up what an import has pinned, when it has ended or after it published. The sweep looks at packs

@@ -153,22 +153,32 @@ func (x *ChunkIndex) Refer(ctx context.Context, manifest int64, packs map[string
 			return err
 		}
 		done = true
-		for _, id := range all {
-			if err := refer(ctx, t, manifest, id, byID[id]); err != nil {
-				return err
-			}
+		bytes := make([]int64, len(all))
+		for i, id := range all {
+			bytes[i] = byID[id]
 		}
-		return nil
+		return refer(ctx, t, manifest, all, bytes)
 	})
 	return done && err == nil, err
 }
 
-// refer writes down that a manifest uses so many bytes of a pack, which has no fewer.
-func refer(ctx context.Context, t *tx, manifest, pack, bytes int64) error {
-	_, err := t.exec(ctx, `INSERT INTO manifest_pack (manifest_id, object_id, bytes)
-		SELECT CAST($1 AS BIGINT), id, CASE WHEN size < $3 THEN size ELSE $3 END FROM object WHERE id = $2
-		ON CONFLICT (manifest_id, object_id) DO NOTHING`, manifest, pack, bytes)
-	return err
+// refer writes down that a manifest uses so many bytes of each pack, which has no fewer.
+func refer(ctx context.Context, t *tx, manifest int64, packs, bytes []int64) error {
+	for from := 0; from < len(packs); from += addRows {
+		n := min(addRows, len(packs)-from)
+		args := []any{manifest}
+		for i := from; i < from+n; i++ {
+			args = append(args, packs[i], bytes[i])
+		}
+		_, err := t.exec(ctx, `INSERT INTO manifest_pack (manifest_id, object_id, bytes)
+			SELECT CAST($1 AS BIGINT), o.id, CASE WHEN o.size < v.column2 THEN o.size ELSE v.column2 END
+			FROM `+values(2, n, "BIGINT", "BIGINT")+` AS v JOIN object o ON o.id = v.column1 WHERE TRUE
+			ON CONFLICT (manifest_id, object_id) DO NOTHING`, args...)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // damagedMessage is what the owner of an image reads that a check found damaged.

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
-	"errors"
 	"slices"
 	"strconv"
 	"strings"
@@ -87,17 +86,14 @@ func seeLease(ctx context.Context, t *tx, o store.Owner) error {
 }
 
 // lockLive locks objects, whose ids ascend, until the transaction ends, and returns those that are live.
-func lockLive(ctx context.Context, t *tx, ids []int64) ([]int64, error) {
+func lockLive(ctx context.Context, t *tx, all []int64) ([]int64, error) {
 	var live []int64
-	for _, id := range ids {
-		err := t.row(ctx, `SELECT id FROM object WHERE id = $1 AND state = 'live' {{for update}}`, id).Scan(&id)
-		if errors.Is(err, sql.ErrNoRows) {
-			continue
-		}
+	for in, args := range lists(all) {
+		found, err := ids(ctx, t, `SELECT id FROM object WHERE id IN (`+in+`) AND state = 'live' ORDER BY id {{for update}}`, args...)
 		if err != nil {
 			return nil, err
 		}
-		live = append(live, id)
+		live = append(live, found...)
 	}
 	return live, nil
 }
@@ -112,22 +108,33 @@ type packRow struct {
 // live and where they were found.
 func lockNamed(ctx context.Context, t *tx, packs []packRow) ([]int64, error) {
 	slices.SortFunc(packs, func(a, b packRow) int { return cmp.Compare(a.id, b.id) })
+	all := make([]int64, len(packs))
+	names := make(map[packRow]bool, len(packs))
+	for i, p := range packs {
+		all[i], names[p] = p.id, true
+	}
 	var live []int64
-	for _, p := range packs {
-		found, err := ids(ctx, t, `SELECT id FROM object WHERE id = $1 AND name = $2 AND state = 'live' {{for update}}`, p.id, p.name)
+	for in, args := range lists(all) {
+		err := t.each(ctx, `SELECT id, name FROM object WHERE id IN (`+in+`) AND state = 'live' ORDER BY id {{for update}}`, args, func(rows *sql.Rows) error {
+			var p packRow
+			err := rows.Scan(&p.id, &p.name)
+			if names[p] {
+				live = append(live, p.id)
+			}
+			return err
+		})
 		if err != nil {
 			return nil, err
 		}
-		live = append(live, found...)
 	}
 	return live, nil
 }
 
 // insertPins pins packs that the transaction has locked or made.
 func insertPins(ctx context.Context, t *tx, importID int64, packs []int64) error {
-	for _, id := range packs {
-		_, err := t.exec(ctx, `INSERT INTO pin (import_id, object_id) VALUES ($1, $2)
-			ON CONFLICT (import_id, object_id) DO NOTHING`, importID, id)
+	for in, args := range lists(packs, importID) {
+		_, err := t.exec(ctx, `INSERT INTO pin (import_id, object_id) SELECT CAST($1 AS BIGINT), id FROM object WHERE id IN (`+in+`)
+			ON CONFLICT (import_id, object_id) DO NOTHING`, args...)
 		if err != nil {
 			return err
 		}

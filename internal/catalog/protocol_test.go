@@ -624,7 +624,7 @@ func TestEveryGuardIsNeeded(t *testing.T) {
 	all := scenes(t)
 	for _, test := range []struct{ name, scene, text, instead string }{
 		{"a sweep ends packs that are pinned", "find and sweep", `NOT EXISTS (SELECT 1 FROM pin p WHERE p.object_id = o.id)`, `TRUE`},
-		{"an import pins packs that have ended", "find and sweep", `WHERE id = $1 AND state = 'live'`, `WHERE id = $1`},
+		{"an import pins packs that have ended", "find and sweep", `) AND state = 'live' ORDER BY id`, `) ORDER BY id`},
 		{"a rewriting does not look for pins", "find and rewrite", `SELECT EXISTS (SELECT 1 FROM pin WHERE object_id = $1)`, `SELECT $1 < 0`},
 		{"a sweep takes what is being written", "two imports", `WHERE i.image_id = o.import_id AND i.lease = o.lease AND i.state = 'running'`, `WHERE FALSE`},
 		{"a worker that lost its lease publishes", "lost lease", `WHERE image_id = $1 AND lease = $2 AND state = 'running'`, `WHERE image_id = $1 AND state = 'running' AND $2 <> ''`},

@@ -144,16 +144,10 @@ func (x *ChunkIndex) changeChunks(ctx context.Context, t *tx, id int64, entries,
 		before += int64(old[i].Stored)
 	}
 	for i := range entries {
-		e := &entries[i]
-		after += int64(e.Stored)
-		n, err := t.exec(ctx, `UPDATE chunk SET off = $1, stored = $2, codec = $3 WHERE store_id = $4 AND digest = $5 AND object_id = $6`,
-			e.Offset, int64(e.Stored), int64(e.Codec), x.store, e.Digest[:], id)
-		if err != nil {
-			return err
-		}
-		if n != 1 {
-			return fmt.Errorf("chunk %s is not in the pack that is settled", e.Digest)
-		}
+		after += int64(entries[i].Stored)
+	}
+	if err := x.moveRows(ctx, t, entries, id, []int64{id}); err != nil {
+		return err
 	}
 	_, err := t.exec(ctx, `UPDATE manifest_pack SET bytes = (bytes * $2 + $3 - 1) / $3 WHERE object_id = $1`, id, after, before)
 	return err

@@ -160,8 +160,8 @@ func lockManifests(ctx context.Context, t *tx, packs []store.SparsePack) error {
 		}
 	}
 	slices.Sort(all)
-	for _, id := range slices.Compact(all) {
-		if _, err := ids(ctx, t, `SELECT id FROM manifest WHERE id = $1 {{for update}}`, id); err != nil {
+	for in, args := range lists(slices.Compact(all)) {
+		if _, err := ids(ctx, t, `SELECT id FROM manifest WHERE id IN (`+in+`) ORDER BY id {{for update}}`, args...); err != nil {
 			return err
 		}
 	}
@@ -170,23 +170,13 @@ func lockManifests(ctx context.Context, t *tx, packs []store.SparsePack) error {
 
 // moveChunks moves chunks and references from packs to the one with this id, and ends the packs. All are locked.
 func (x *ChunkIndex) moveChunks(ctx context.Context, t *tx, id int64, entries []store.Entry, sources []int64) error {
-	from := make([]any, 0, 4+len(sources))
-	from = append(from, id, nil, nil, x.store)
+	if err := x.moveRows(ctx, t, entries, id, sources); err != nil {
+		return err
+	}
+	args := []any{id}
 	for _, s := range sources {
-		from = append(from, s)
+		args = append(args, s)
 	}
-	in := list(5, len(sources))
-	for i := range entries {
-		from[1], from[2] = entries[i].Offset, entries[i].Digest[:]
-		n, err := t.exec(ctx, `UPDATE chunk SET object_id = $1, off = $2 WHERE digest = $3 AND store_id = $4 AND object_id IN (`+in+`)`, from...)
-		if err != nil {
-			return err
-		}
-		if n != 1 {
-			return fmt.Errorf("chunk %s is not in the packs that are rewritten", entries[i].Digest)
-		}
-	}
-	args := append([]any{id}, from[4:]...)
 	_, err := t.exec(ctx, `INSERT INTO manifest_pack (manifest_id, object_id, bytes)
 		SELECT manifest_id, CAST($1 AS BIGINT), SUM(bytes) FROM manifest_pack WHERE object_id IN (`+list(2, len(sources))+`) GROUP BY manifest_id`, args...)
 	if err != nil {
