@@ -131,7 +131,7 @@ func (s *service) settleOnce(ctx context.Context) error {
 			failed = err
 		}
 		cancel()
-		s.settler.settled.Add(float64(report.Before - report.After))
+		s.settler.settled.Add(float64(max(report.Before-report.After, 0))) // a pack may grow; a counter that falls panics
 		if report.Packs > 0 {
 			s.log.Info("settled", "packs", report.Packs, "bytes_before", report.Before, "bytes_after", report.After)
 		}
