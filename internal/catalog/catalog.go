@@ -38,7 +38,8 @@ type Catalog struct {
 	cache   *cache  // nil: nothing is kept
 	watch   *watch  // there if cache is
 	schema  int64   // that this binary was built for
-	uploads string  // the folder that UseUploads named
+	totals  totals
+	uploads string // the folder that UseUploads named
 }
 
 // Open opens the database named by url, sqlite:FILE or postgres://…, creates what is missing and brings its schema up

@@ -17,7 +17,7 @@ func testUploadsFolder(t *testing.T, c *Catalog) {
 	if _, err := c.AddUpload(ctx, a, "u1", 10); err != nil {
 		t.Fatal(err)
 	}
-	other := *c
+	other := &Catalog{d: c.d, log: c.log, writer: c.writer, readers: c.readers, cache: c.cache, watch: c.watch} // another process, as far as folders go
 	if err := other.UseUploads(ctx, "two", false); refusalCode(err) != "uploads_elsewhere" {
 		t.Errorf("another folder: %v", err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"strings"
+	"time"
 
 	"ingot/internal/image"
 )
@@ -58,9 +59,7 @@ func (c *Catalog) Usage(ctx context.Context, account int64, p image.Page) (total
 	own := keptImages + ` AND account_id = $1`
 	err = c.read(ctx, func(t *tx) error {
 		images = nil
-		err := t.row(ctx, usageOf(own, `SELECT count(*), `+usageColumns+` FROM used u`), account).
-			Scan(&total.Images, &total.Logical, &total.Stored, &total.Shared)
-		if err != nil {
+		if total, err = c.total(ctx, t, account, own); err != nil {
 			return err
 		}
 		skip := int64(p.Number-1) * int64(p.Size)
@@ -77,6 +76,22 @@ func (c *Catalog) Usage(ctx context.Context, account int64, p image.Page) (total
 			})
 	})
 	return total, images, err
+}
+
+// total returns what an account's images hold. Where that is slow to add up, the bytes are those of some minutes ago at most.
+func (c *Catalog) total(ctx context.Context, t *tx, account int64, own string) (total image.Usage, err error) {
+	begun := time.Now()
+	if total, ok := c.totals.get(account, begun); ok {
+		err := t.row(ctx, `SELECT count(*) FROM (`+own+`) AS mine`, account).Scan(&total.Images)
+		return total, err
+	}
+	err = t.row(ctx, usageOf(own, `SELECT count(*), `+usageColumns+` FROM used u`), account).
+		Scan(&total.Images, &total.Logical, &total.Stored, &total.Shared)
+	if err == nil {
+		now := time.Now()
+		c.totals.put(account, total, now.Sub(begun), now)
+	}
+	return total, err
 }
 
 // UsageByAccount returns what the images of each account hold, and how many bytes the stores hold for no image (yet or
