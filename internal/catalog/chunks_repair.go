@@ -67,8 +67,9 @@ func (x *ChunkIndex) lockOld(ctx context.Context, t *tx, old string) (int64, err
 			return 0, err
 		}
 	}
-	live, err := lockLive(ctx, t, found)
-	if err != nil || len(live) == 0 {
+	// By its name: a settling may have given the row to another object meanwhile.
+	live, err := ids(ctx, t, `SELECT id FROM object WHERE store_id = $1 AND name = $2 AND state = 'live' {{for update}}`, x.store, old)
+	if err != nil || len(live) == 0 || live[0] != found[0] {
 		return 0, err
 	}
 	return live[0], nil

@@ -9,8 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -162,16 +160,7 @@ func (c *gatedConn) PrepareContext(ctx context.Context, q string) (driver.Stmt, 
 	return c.fullConn.PrepareContext(ctx, c.change(q))
 }
 
-// openGated opens a copy of a database. Nothing of it need survive a power failure.
-func openGated(t testing.TB, template []byte, change func(string) string) *Catalog {
-	t.Helper()
-	file := filepath.Join(t.TempDir(), "catalog.db")
-	if err := os.WriteFile(file, template, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return connectGated(file, change)
-}
-
+// connectGated opens a database. Nothing of it need survive a power failure.
 func connectGated(file string, change func(string) string) *Catalog {
 	pragmas := url.Values{"_pragma": {"busy_timeout(10000)", "journal_mode(MEMORY)", "synchronous(OFF)", "foreign_keys(1)"}}
 	name := "file:" + file + "?" + pragmas.Encode()

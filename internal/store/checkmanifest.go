@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 )
 
 // maxWanted bounds the chunks that one repair looks for: their digests are kept in memory.
@@ -133,34 +134,35 @@ func (c *check) unlisted(ctx context.Context) error {
 	return nil
 }
 
-// unreferred returns how many of these packs a manifest's references do not name.
-func (c *check) unreferred(ctx context.Context, m KeptManifest, uses map[string]int64) (int, error) {
+// unreferred returns which of these packs a manifest's references do not name, in order.
+func (c *check) unreferred(ctx context.Context, m KeptManifest, uses map[string]int64) ([]string, error) {
 	names, err := c.index.References(ctx, m.ID)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	named := 0
-	for _, name := range names {
-		if _, ok := uses[name]; ok {
-			named++
+	var missing []string
+	for pack := range uses {
+		if !slices.Contains(names, pack) {
+			missing = append(missing, pack)
 		}
 	}
-	return len(uses) - named, nil
+	slices.Sort(missing)
+	return missing, nil
 }
 
 // referTries bounds how often references are looked at again because packs were rewritten meanwhile.
 const referTries = 10
 
 // referred checks that a manifest's references name every pack that it relies on: a sweep goes by them. A difference is
-// one if it shows twice, since packs may be rewritten between two questions.
+// one if it shows twice, since packs may be replaced between two questions.
 func (c *check) referred(ctx context.Context, m KeptManifest, uses map[string]int64) error {
-	before := 0
+	var before []string
 	for range referTries {
 		missing, err := c.unreferred(ctx, m, uses)
-		if err != nil || missing == 0 {
+		if err != nil || len(missing) == 0 {
 			return err
 		}
-		if missing == before {
+		if slices.Equal(missing, before) {
 			break
 		}
 		before = missing
@@ -170,7 +172,7 @@ func (c *check) referred(ctx context.Context, m KeptManifest, uses map[string]in
 		}
 		uses = again
 	}
-	d := Damage{Code: PackUnreferred, Detail: fmt.Sprintf("%d packs that the image relies on are not written down as such: a sweep could take them", before)}
+	d := Damage{Code: PackUnreferred, Detail: fmt.Sprintf("%d packs that the image relies on are not written down as such: a sweep could take them", len(before))}
 	if c.Repair {
 		whole, err := c.hold(ctx, m)
 		if err != nil {

@@ -180,7 +180,7 @@ func (c *check) hold(ctx context.Context, m KeptManifest) (whole bool, err error
 		if err != nil {
 			return false, err
 		}
-		if missing == 0 {
+		if len(missing) == 0 {
 			return d == nil, nil
 		}
 		if _, err := c.index.Refer(ctx, m.ID, uses); err != nil {
