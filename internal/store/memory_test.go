@@ -71,7 +71,7 @@ func (d stuckDisk) ReadAt(p []byte, off int64) (int, error) {
 func TestWaitingWriteHoldsUpNoOther(t *testing.T) {
 	h := newHouse(t, nil)
 	var waits atomic.Int64
-	stuck := stuckDisk{whole(guest(64<<20, 1)), &waits, make(chan struct{})}
+	stuck := stuckDisk{whole(guest(32<<20, 1)), &waits, make(chan struct{})}
 	c := h.claim()
 	done := make(chan error, 1)
 	go func() {
@@ -81,7 +81,7 @@ func TestWaitingWriteHoldsUpNoOther(t *testing.T) {
 	for waits.Load() == 0 {
 		runtime.Gosched()
 	}
-	data := guest(48<<20, 2)
+	data := guest(32<<20, 2)
 	id, _ := h.keep(whole(data))
 	if got := must(h.content(id))(t); !bytes.Equal(got, data) {
 		t.Error("the image came back changed")
