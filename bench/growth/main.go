@@ -16,6 +16,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"slices"
+	"syscall"
 	"time"
 
 	"ingot/bench/service"
@@ -32,7 +33,7 @@ type config struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	c := config{virtual: []int64{1, 10, 90}, queued: []int{1, 4, 16}, images: []int{0, 1_000, 100_000}}
 	flag.StringVar(&c.work, "work", "/var/tmp/ingot-bench", "scratch folder on a real disk; the disks made in it are kept and used again")
