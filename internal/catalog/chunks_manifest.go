@@ -114,9 +114,3 @@ func dropManifest(ctx context.Context, t *tx, manifestID int64) error {
 	_, err = t.exec(ctx, `UPDATE object SET state = 'dead' WHERE id = $1`, object)
 	return err
 }
-
-// manifestObject returns the name of a published manifest's object.
-func manifestObject(ctx context.Context, t *tx, id int64) (name string, err error) {
-	err = t.row(ctx, `SELECT o.name FROM manifest m JOIN object o ON o.id = m.object_id WHERE m.id = $1`, id).Scan(&name)
-	return name, err
-}
