@@ -14,6 +14,7 @@ import (
 	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
 	"ingot/internal/refusal"
+	"ingot/internal/store"
 )
 
 // testTime is how long a random test goes on: INGOT_TEST_TIME, or a few seconds.
@@ -83,7 +84,7 @@ type randomly struct {
 
 	mu     sync.Mutex
 	images map[int64]int // image: disk
-	did    struct{ published, failed, lost, deleted, rewritten, read int }
+	did    struct{ published, failed, lost, deleted, rewritten, settled, read int }
 }
 
 // end stops the town when its time is over and enough was done to show something, however slow the machine is.
@@ -92,7 +93,7 @@ func (r *randomly) end(stop func()) {
 	over := time.Now().Add(testTime(r.t))
 	for enough := false; !r.t.Failed() && (!enough || time.Now().Before(over)); time.Sleep(20 * time.Millisecond) {
 		r.mu.Lock()
-		enough = r.did.published > 0 && r.did.deleted > 0 && r.did.rewritten > 0
+		enough = r.did.published > 0 && r.did.deleted > 0 && r.did.rewritten > 0 && r.did.settled > 0
 		r.mu.Unlock()
 	}
 }
@@ -186,7 +187,7 @@ func (r *randomly) read(h *house, id int64, n int) {
 	}
 }
 
-// sweep sweeps, and now and then checks.
+// sweep sweeps, settles what is not too busy to be settled, and now and then checks.
 func (r *randomly) sweep(until context.Context, h *house) {
 	for round := 1; until.Err() == nil && !r.t.Failed(); round++ {
 		report, err := h.Sweep(r.t.Context())
@@ -194,6 +195,11 @@ func (r *randomly) sweep(until context.Context, h *house) {
 			r.t.Errorf("sweep: %v", err)
 		}
 		r.count(&r.did.rewritten, report.Rewritten)
+		settled, err := h.Settle(r.t.Context(), store.SettleOptions{})
+		if err != nil {
+			r.t.Errorf("settle: %v", err)
+		}
+		r.count(&r.did.settled, settled.Packs)
 		if round%20 == 0 {
 			h.wantSound()
 		}
