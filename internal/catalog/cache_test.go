@@ -20,8 +20,11 @@ func testReadsSeeWrites(t *testing.T, c *Catalog) {
 	const writers, rounds = 3, 15
 	var done atomic.Bool
 	var reading, writing sync.WaitGroup
+	var all []*writer // each is made before any writes: to make one claims the import that waits
 	for n := range writers {
-		w := newWriter(t, c, fmt.Sprint("account ", n), n)
+		all = append(all, newWriter(t, c, fmt.Sprint("account ", n), n))
+	}
+	for _, w := range all {
 		for range 2 {
 			reading.Go(func() { w.watch(t, &done) })
 		}
