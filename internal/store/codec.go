@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"runtime"
 	"slices"
+	"sync"
 
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
@@ -20,7 +21,11 @@ const worthwhile = 30
 type codecs struct {
 	encoder *zstd.Encoder
 	decoder *zstd.Decoder
+	scratch *sync.Pool // of *[maxChunk + slack]byte
 }
+
+// slack is room behind a chunk without which the decoder takes a third longer: it checks each copy that it makes.
+const slack = 64
 
 func newCodecs() (codecs, error) {
 	n := runtime.GOMAXPROCS(0)
@@ -31,7 +36,7 @@ func newCodecs() (codecs, error) {
 	}
 	decoder, err := zstd.NewReader(nil, zstd.WithDecoderConcurrency(n), zstd.WithDecodeAllCapLimit(true),
 		zstd.WithDecoderMaxWindow(maxChunk))
-	return codecs{encoder, decoder}, err
+	return codecs{encoder, decoder, &sync.Pool{New: func() any { return new([maxChunk + slack]byte) }}}, err
 }
 
 // encodeLightly appends a chunk to dst as a write keeps it until it is settled: in a quarter of the time that zstd takes,
@@ -72,6 +77,9 @@ func (c codecs) decode(dst, stored []byte, codec Codec, digest Digest) error {
 
 // expand fills dst exactly; no codec writes past it, whatever stored says.
 func (c codecs) expand(dst, stored []byte, codec Codec) error {
+	if len(dst) > maxChunk {
+		return errWrongLength
+	}
 	n := 0
 	switch codec {
 	case CodecNone:
@@ -79,11 +87,15 @@ func (c codecs) expand(dst, stored []byte, codec Codec) error {
 			copy(dst, stored)
 		}
 	case CodecZstd:
-		out, err := c.decoder.DecodeAll(stored, dst[:0:len(dst)])
+		scratch := c.scratch.Get().(*[maxChunk + slack]byte)
+		defer c.scratch.Put(scratch)
+		out, err := c.decoder.DecodeAll(stored, scratch[:0:len(dst)+slack])
 		if err != nil {
 			return err
 		}
-		n = len(out)
+		if n = len(out); n == len(dst) {
+			copy(dst, out)
+		}
 	case CodecS2:
 		size, err := s2.DecodedLen(stored)
 		if n = size; err == nil && n == len(dst) {
