@@ -138,7 +138,7 @@ func measure(ctx context.Context, c config, sources []source, disk testdisk.Disk
 }
 
 // imageSpec lets QEMU read ahead as far over every URL, and wait longer than five seconds for a slow answer. It has one request
-// under way (-m 1): with more, the HTTP driver of Debian's QEMU 7.2 hangs on raw files, nginx's and ours.
+// under way (-m 1): with more, the HTTP driver of Debian's QEMU 7.2 hung on a raw file from nginx.
 func imageSpec(s source) string {
 	return fmt.Sprintf(`json:{"driver":%q,"file":{"driver":"http","url":%q,"readahead":1048576,"timeout":60}}`, s.format, s.url)
 }
