@@ -3,6 +3,7 @@ package source
 import (
 	"net/netip"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode"
@@ -111,8 +112,8 @@ func canonicalHost(host string) (string, bool) {
 		host = ascii
 	}
 	host = strings.ToLower(strings.TrimSuffix(host, "."))
-	if host == "" || len(host) > 253 || strings.ContainsFunc(host, notInName) {
-		return "", false
+	if len(host) > 253 || strings.ContainsFunc(host, notInName) || slices.Contains(strings.Split(host, "."), "") {
+		return "", false // an empty label is no name's (RFC 1035, 2.3.1), and a second final dot would be a second spelling
 	}
 	return host, true
 }

@@ -45,6 +45,10 @@ func TestCheckURL(t *testing.T) {
 		"http://exa mple.com/":                                         "url_invalid",
 		"http://a;b/":                                                  "url_invalid",
 		"http://%31%32%37.0.0.1/":                                      "url_invalid",
+		"http://example..com/":                                         "url_invalid",
+		"http://.example.com/":                                         "url_invalid",
+		"http://example.com../":                                        "url_invalid",
+		"http://./":                                                    "url_invalid",
 		"http://example.com/a\nb":                                      "url_invalid",
 		"http://example.com/a\u0085b":                                  "url_invalid",
 		"http://example.com/a\xff":                                     "url_invalid",
@@ -113,6 +117,7 @@ func FuzzParseURL(f *testing.F) {
 	f.Add("http://①②⑦.0.0.1/")
 	f.Add("http://[::ffff:127.0.0.1%25lo]:80/")
 	f.Add("http://0x7f.1./")
+	f.Add("http://example..com../d?q#sha256=" + sum256)
 	f.Fuzz(func(t *testing.T, raw string) {
 		got, err := parseURL(raw)
 		if err != nil {
