@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os/exec"
@@ -44,11 +45,12 @@ func shell(ctx context.Context, dir, script string) (taken, error) {
 	return t, nil
 }
 
-// median returns the run of the middle wall time.
+// median returns the run of the middle wall time; of an even number of runs, what lies between the two in the middle.
 func median(runs []taken) taken {
 	if len(runs) == 0 {
 		return taken{}
 	}
-	s := slices.SortedFunc(slices.Values(runs), func(a, b taken) int { return int(1e6 * (a.Wall - b.Wall)) })
-	return s[len(s)/2]
+	s := slices.SortedFunc(slices.Values(runs), func(a, b taken) int { return cmp.Compare(a.Wall, b.Wall) })
+	a, b := s[(len(s)-1)/2], s[len(s)/2]
+	return taken{Wall: (a.Wall + b.Wall) / 2, CPU: (a.CPU + b.CPU) / 2, Peak: (a.Peak + b.Peak) / 2, Written: (a.Written + b.Written) / 2}
 }

@@ -6,7 +6,6 @@ import (
 	"io"
 	"os"
 	"runtime"
-	"slices"
 	"strings"
 	"time"
 )
@@ -64,8 +63,7 @@ func newReport(p *prepared) *report {
 
 func (r *report) add(c compared) {
 	x := result{compared: c, Name: c.File.Name}
-	var mine, b, c1 []taken
-	var bNoSync, cNoSync []float64
+	var mine, b, c1, bNoSync, cNoSync []taken
 	for _, o := range c.Ingot {
 		mine = append(mine, o.taken)
 		x.Settled = max(x.Settled, o.Settled)
@@ -77,9 +75,7 @@ func (r *report) add(c compared) {
 	x.Ours, x.B, x.C = median(mine), median(b), median(c1)
 	x.FloorName, x.FloorOf = slowest(medianStages(c.Floor))
 	x.ToB, x.ToC, x.ToFloor = x.Ours.Wall/x.B.Wall, x.Ours.Wall/x.C.Wall, x.Ours.Wall/x.FloorOf.Wall
-	slices.Sort(bNoSync)
-	slices.Sort(cNoSync)
-	x.ToBNoSync, x.ToCNoSync = x.Ours.Wall/bNoSync[len(bNoSync)/2], x.Ours.Wall/cNoSync[len(cNoSync)/2]
+	x.ToBNoSync, x.ToCNoSync = x.Ours.Wall/median(bNoSync).Wall, x.Ours.Wall/median(cNoSync).Wall
 	x.Stored = float64(x.Settled) / float64(c.Peers[0].StoredQCOW2)
 	r.Cases = append(r.Cases, x)
 	fmt.Fprintf(os.Stderr, "%s: Ingot %.1f s, (b) %.1f, (c) %.1f, floor %.1f (%s)\n", x.Name, x.Ours.Wall, x.B.Wall, x.C.Wall, x.FloorOf.Wall, x.FloorName)
@@ -135,9 +131,9 @@ func (r *report) print(w io.Writer) {
 		if goals[x.Name].floor == 0 {
 			stored = "" // two images are in the store
 		}
-		fmt.Fprintf(w, "| %s | %.1f, %.1f | %.1f | %.1f | %d, %d | %d | %d | %d, %d | %d | %d | %.2f | %.2f | %.1f | %d | %d | %d | %s |\n", x.Name, x.Ours.CPU, last.Settling.CPU,
+		fmt.Fprintf(w, "| %s | %.1f, %.1f | %.1f | %.1f | %d, %d | %d | %d | %d, %d | %d | %d | %s | %s | %.1f | %d | %d | %d | %s |\n", x.Name, x.Ours.CPU, last.Settling.CPU,
 			x.B.CPU, x.C.CPU, mb(x.Ours.Peak), mb(last.Settling.Peak), mb(x.B.Peak), mb(x.C.Peak), mb(x.Ours.Written), mb(last.Settling.Written), mb(x.B.Written), mb(x.C.Written),
-			x.ToBNoSync, x.ToCNoSync, last.Settling.Wall, mb(last.Stored), mb(x.Settled), mb(x.Peers[0].StoredQCOW2), stored)
+			judged(x.ToBNoSync, goals[x.Name].b), judged(x.ToCNoSync, goals[x.Name].c), last.Settling.Wall, mb(last.Stored), mb(x.Settled), mb(x.Peers[0].StoredQCOW2), stored)
 	}
 }
 

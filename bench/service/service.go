@@ -94,8 +94,12 @@ func (s *Service) Stop() error {
 // Pid is the service's process.
 func (s *Service) Pid() int { return s.cmd.Process.Pid }
 
-// StoreBytes is the size of all that lies in the store: packs and manifests.
-func (s *Service) StoreBytes() (int64, error) { return TreeBytes(filepath.Join(s.Data, "store")) }
+// StoreBytes is the size of all that an image takes: packs and manifests, and the catalogue with the rows of the chunk index.
+func (s *Service) StoreBytes() (int64, error) {
+	objects, err := TreeBytes(filepath.Join(s.Data, "store"))
+	catalogue, err2 := TreeBytes(filepath.Join(s.Data, "catalog.db"))
+	return objects + catalogue, errors.Join(err, err2)
+}
 
 // TreeBytes is the sum of the sizes of a folder's files. One that goes meanwhile counts nothing.
 func TreeBytes(folder string) (total int64, err error) {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"ingot/bench/testdisk"
 	"ingot/internal/decompress"
 	"ingot/internal/disk"
 	"ingot/internal/disk/raw"
@@ -72,12 +73,12 @@ func BenchmarkSpool(b *testing.B) {
 
 // BenchmarkUnpack is a wrapper alone; the bytes are those that come out.
 func BenchmarkUnpack(b *testing.B) {
-	for _, c := range cases {
-		if !strings.Contains(c.name, ".") {
+	for _, c := range testdisk.Kinds {
+		if !strings.Contains(c.Name, ".") {
 			continue
 		}
-		b.Run(c.name, func(b *testing.B) {
-			f, size := testFile(b, c.file)
+		b.Run(c.Name, func(b *testing.B) {
+			f, size := testFile(b, nameOf(c.Suffix))
 			measure(b, func() int64 {
 				r := must(decompress.NewReader(b.Context(), io.NewSectionReader(f, 0, size), image.MaxSize))(b)
 				defer r.Close()
@@ -90,13 +91,13 @@ func BenchmarkUnpack(b *testing.B) {
 // BenchmarkFormat reads all data of a disk in order, a mebibyte at a time, from its file. For a wrapped one and for
 // raw it is not asked.
 func BenchmarkFormat(b *testing.B) {
-	for _, c := range cases {
-		if strings.Contains(c.name, ".") {
+	for _, c := range testdisk.Kinds {
+		if strings.Contains(c.Name, ".") {
 			continue
 		}
-		b.Run(c.name, func(b *testing.B) {
-			f, size := testFile(b, c.file)
-			measure(b, func() int64 { return drain(b, must(disk.Open(c.format, f, size))(b)) })
+		b.Run(c.Name, func(b *testing.B) {
+			f, size := testFile(b, nameOf(c.Suffix))
+			measure(b, func() int64 { return drain(b, must(disk.Open(c.Format, f, size))(b)) })
 		})
 	}
 }

@@ -1,6 +1,6 @@
 // Package stages measures each stage of an import alone, and the whole in one process, for profiles:
 //
-//	go run ./bench/import -rounds 0            # makes the test files, once
+//	sudo make bench-import BENCH='-rounds 0'   # makes the test files, once
 //	go test ./bench/stages -bench . -benchtime 1x -count 6 > before.txt
 //	go run golang.org/x/perf/cmd/benchstat@latest before.txt after.txt
 //	go test ./bench/stages -bench 'Import/qcow2-zstd' -benchtime 3x -cpuprofile cpu.pprof

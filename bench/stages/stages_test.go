@@ -12,22 +12,12 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"ingot/bench/testdisk"
 )
 
-// cases are the test files of bench/import by their cases' names, with the format of what is in the wrapper.
-var cases = []struct{ name, file, format string }{
-	{"qcow2", "disk.qcow2", "qcow2"},
-	{"qcow2-zlib", "disk-zlib.qcow2", "qcow2"},
-	{"qcow2-zstd", "disk-zstd.qcow2", "qcow2"},
-	{"vmdk", "disk.vmdk", "vmdk"},
-	{"vmdk-stream", "disk-stream.vmdk", "vmdk"},
-	{"vdi", "disk.vdi", "vdi"},
-	{"vhdx", "disk.vhdx", "vhdx"},
-	{"raw.gz", "disk.raw.gz", "raw"},
-	{"qcow2.gz", "disk.qcow2.gz", "qcow2"},
-	{"raw.bz2", "disk.raw.bz2", "raw"},
-	{"qcow2.bz2", "disk.qcow2.bz2", "qcow2"},
-}
+// nameOf is the name of the file that bench/import makes of its disk in a kind of testdisk.Kinds.
+func nameOf(suffix string) string { return "disk." + suffix }
 
 // serving makes a process of this test binary a file server: it prints its address and serves the folder until its
 // standard input ends.
@@ -74,18 +64,15 @@ func folder() string {
 	if dir := os.Getenv("INGOT_BENCH_FILES"); dir != "" {
 		return dir
 	}
-	return filepath.Join(os.TempDir(), "ingot-bench")
+	return testdisk.Folder("/var/tmp/ingot-bench", testdisk.Large, 0, 8<<30)
 }
 
 // testFile opens one of bench/import's files.
 func testFile(b *testing.B, name string) (f *os.File, size int64) {
 	b.Helper()
 	f, err := os.Open(filepath.Join(folder(), name))
-	if os.IsNotExist(err) {
-		b.Skipf("no %s in %s; make it: go run ./bench/import -rounds 0", name, folder())
-	}
 	if err != nil {
-		b.Fatal(err)
+		b.Fatalf("%v; make it: sudo make bench-import BENCH='-rounds 0'", err)
 	}
 	b.Cleanup(func() { f.Close() })
 	return f, must(f.Stat())(b).Size()

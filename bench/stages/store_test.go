@@ -12,6 +12,7 @@ import (
 	"github.com/klauspost/compress/s2"
 	"github.com/klauspost/compress/zstd"
 
+	"ingot/bench/testdisk"
 	"ingot/internal/catalog"
 	"ingot/internal/disk"
 	"ingot/internal/image"
@@ -89,13 +90,14 @@ func BenchmarkFetch(b *testing.B) {
 	measure(b, func() int64 { return drain(b, must(h.kept.Open(b.Context(), w.Object, w.Manifest))(b)) })
 }
 
-// BenchmarkCompress is what compresses chunks, alone on one processor, at 64 KiB a time.
+// BenchmarkCompress is what compresses chunks, as the store sets it up, alone on one processor, at 64 KiB a time.
 func BenchmarkCompress(b *testing.B) {
 	const chunk = 64 << 10
 	f, size := testFile(b, "disk.qcow2")
 	data := make([]byte, min(size, 256<<20))
 	must(io.ReadFull(io.NewSectionReader(f, 0, size), data))(b)
-	encoder := must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(1)))(b)
+	encoder := must(zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedDefault), zstd.WithEncoderConcurrency(1), zstd.WithWindowSize(128<<10),
+		zstd.WithEncoderCRC(false), zstd.WithLowerEncoderMem(true), zstd.WithAllLitEntropyCompression(true)))(b)
 	out := make([]byte, 0, 2*chunk)
 	for name, encode := range map[string]func(p []byte) []byte{
 		"zstd": func(p []byte) []byte { return encoder.EncodeAll(p, out) },
@@ -117,9 +119,9 @@ func BenchmarkCompress(b *testing.B) {
 
 // BenchmarkImport is an import whole, of each of bench/import's cases, into an empty store; the bytes are the guest's data.
 func BenchmarkImport(b *testing.B) {
-	for _, c := range cases {
-		b.Run(c.name, func(b *testing.B) {
-			testFile(b, c.file)
+	for _, c := range testdisk.Kinds {
+		b.Run(c.Name, func(b *testing.B) {
+			testFile(b, nameOf(c.Suffix))
 			host := fileServer(b)
 			client := newClient(b, host)
 			peak := peakHeap(b)
@@ -129,7 +131,7 @@ func BenchmarkImport(b *testing.B) {
 					Source: client, Stores: func(string) (*store.Store, error) { return h.kept, nil }, Catalog: h.cat,
 					Scratch: b.TempDir(), MaxSize: image.MaxSize, Log: slog.New(slog.DiscardHandler),
 				}
-				claim := h.claim("http://" + host + "/" + c.file)
+				claim := h.claim("http://" + host + "/" + nameOf(c.Suffix))
 				if err := i.Run(b.Context(), claim); err != nil {
 					b.Fatal(err)
 				}

@@ -17,6 +17,11 @@ type Disk struct {
 	work           string
 }
 
+// Folder is where Installed puts a disk and what is made of it.
+func Folder(work string, size Size, bytes, virtual int64) string {
+	return filepath.Join(work, fmt.Sprintf("disks-%s-%d-%d", size, bytes, virtual))
+}
+
 // Installed makes, unless it is there, a disk with an installed Debian; with bytes above 0 it has only so many bytes of its
 // files.
 func Installed(ctx context.Context, work string, bytes, virtual int64) (d Disk, err error) {
@@ -27,7 +32,7 @@ func Installed(ctx context.Context, work string, bytes, virtual int64) (d Disk, 
 	if bytes > 0 && bytes < 500e6 {
 		size = Small
 	}
-	d = Disk{bytes: bytes, virtual: virtual, work: work, Folder: filepath.Join(work, fmt.Sprintf("disks-%s-%d-%d", size, bytes, virtual))}
+	d = Disk{bytes: bytes, virtual: virtual, work: work, Folder: Folder(work, size, bytes, virtual)}
 	if d.Base, err = Debian(ctx, work, size); err != nil {
 		return d, err
 	}
