@@ -48,7 +48,6 @@ var allowed = map[string][]string{
 	"internal/transfer":              {"internal/image", "internal/store"},
 	"internal/upload":                {"internal/image"},
 	"internal/api":                   {"internal/image"},
-	"internal/panel":                 {"gradient", "gradient/*"},
 	"cmd/ingot":                      {"*"},
 	"bench/*":                        {"*"},
 	"e2e":                            {"*"},
