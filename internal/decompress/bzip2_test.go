@@ -3,12 +3,14 @@ package decompress
 import (
 	"bytes"
 	"compress/bzip2"
+	"context"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"ingot/internal/disk/disktest"
 )
@@ -134,6 +136,53 @@ func TestBzip2Crafted(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestBzip2GuessesBeyondTheWindow gives up guessing while both workers are in guesses that end beyond the window, which moves
+// only once a third block is decoded.
+func TestBzip2GuessesBeyondTheWindow(t *testing.T) {
+	rng := rand.New(rand.NewPCG(3, 3))
+	hidden := func(n, long int) crafted {
+		var w bitWriter
+		for range n {
+			text := make([]byte, long)
+			for i := range text {
+				text[i] = byte(18 + 4*rng.IntN(4)) // neither eight ones in a row nor seven zeros, whatever the bit it starts at
+			}
+			block := hiddenBlock(text)
+			block.toggles = true
+			block.write(&w)
+		}
+		w.add(0, 7)
+		return right(t, bytesBlock(w.b))
+	}
+	const window = maxBlockIn + 3<<20 // of two workers, from where third begins
+	third := stream('9', right(t, bytesBlock(symbols(rng, 100_000))))
+	empty := stream('9')
+	packed := slices.Concat(stream('9', hidden(maxWasted-1, 300), hidden(1, 300)), third,
+		bytes.Repeat(empty, (window-len(third)-50_000)/len(empty)), stream('9', hidden(1, 900_000)))
+	want, err := io.ReadAll(bzip2.NewReader(bytes.NewReader(packed)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	withCores(t, 2, func() {
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		f := newBzip2(ctx, bytes.NewReader(packed))
+		var got []byte
+		for {
+			piece, err := f.next()
+			if got = append(got, piece...); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			time.Sleep(50 * time.Millisecond) // for the workers to run ahead as far as they can
+		}
+		if !bytes.Equal(got, want) {
+			t.Errorf("%d bytes, want %d", len(got), len(want))
+		}
+	})
 }
 
 // symbols are noise without runs, which might get too long, and without an end.

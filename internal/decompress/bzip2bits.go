@@ -15,6 +15,8 @@ type bitReader struct {
 	bits uint64
 	have uint  // how many of bits, from the top, are counted; those below are right, too, or zero
 	stop int64 // in src: how far a block may go
+
+	unwanted <-chan struct{} // closed when nobody needs what is read; nil: somebody always does
 }
 
 const (
@@ -22,12 +24,12 @@ const (
 	mostBytes = 1 << 10 // for ensure
 )
 
-// seek goes to a bit of src.
-func (r *bitReader) seek(src *window, bit int64) error {
+// seek goes to a bit of src. What is read from there fails with errPassed once unwanted is closed.
+func (r *bitReader) seek(src *window, bit int64, unwanted <-chan struct{}) error {
 	if r.buf == nil {
 		r.buf = make([]byte, 0, bitBuffer)
 	}
-	*r = bitReader{src: src, off: bit >> 3, buf: r.buf[:0], end: -1, stop: bit>>3 + maxBlockIn}
+	*r = bitReader{src: src, off: bit >> 3, buf: r.buf[:0], end: -1, stop: bit>>3 + maxBlockIn, unwanted: unwanted}
 	if err := r.ensure(8); err != nil {
 		return err
 	}
@@ -63,7 +65,7 @@ func (r *bitReader) ensure(n int) error {
 		if r.off+int64(have) >= r.stop {
 			return errBlockIn
 		}
-		k, err := r.src.readAt(r.buf[have:cap(r.buf)], r.off+int64(have))
+		k, err := r.src.readWanted(r.buf[have:cap(r.buf)], r.off+int64(have), r.unwanted)
 		if err == io.EOF {
 			r.end = have
 		} else if err != nil {

@@ -47,9 +47,9 @@ func newBzip2Worker() *bzip2Worker {
 	return w
 }
 
-// read reads the block at a bit of src up to the last column of its sorted rotations.
-func (w *bzip2Worker) read(src *window, bit int64) error {
-	err := w.in.seek(src, bit)
+// read reads the block at a bit of src up to the last column of its sorted rotations, or until it is unwanted.
+func (w *bzip2Worker) read(src *window, bit int64, unwanted <-chan struct{}) error {
+	err := w.in.seek(src, bit, unwanted)
 	if err == nil {
 		err = w.header()
 	}

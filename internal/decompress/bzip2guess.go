@@ -75,12 +75,14 @@ func (f *bzip2File) take(start int64) *block {
 	return b
 }
 
-// stopGuessing also frees the workers of what was guessed.
+// stopGuessing also frees the workers of what was guessed: they may all wait for what only comes when the block that
+// nobody has begun yet is read.
 func (f *bzip2File) stopGuessing() {
 	select {
 	case <-f.noGuess:
 	default:
 		close(f.noGuess)
+		f.src.wake()
 		f.wasted = maxWasted
 	}
 }

@@ -30,7 +30,7 @@ func (f *bzip2File) worker() {
 // decode decodes a block, and hands its text over as far as anybody takes it.
 func (f *bzip2File) decode(w *bzip2Worker, b *block) {
 	defer close(b.pieces)
-	b.err = w.read(f.src, b.start)
+	b.err = w.read(f.src, b.start, b.noGuess)
 	b.end, b.size, b.crc = w.in.at(), w.n, w.crc
 	close(b.read)
 	if b.err != nil {

@@ -34,6 +34,7 @@ type crafted struct {
 	width      int      // bits of a codeword; 1<<width symbols, or 2 more than there are bytes in use
 	codes      uint64   // 2 if zero
 	selectors  int      // as many as needed if zero
+	toggles    bool     // each selector is for the other code of two, and so no long run of zero bits
 	symbols    []byte
 }
 
@@ -72,6 +73,9 @@ func (c crafted) write(w *bitWriter) {
 	}
 	w.add(c.codes, 3).add(uint64(c.selectors), 15)
 	for range c.selectors {
+		if c.toggles {
+			w.add(1, 1)
+		}
 		w.add(0, 1)
 	}
 	for range c.codes {

@@ -94,7 +94,7 @@ func hasGaps(t *testing.T, src []byte) (gaps bool) {
 	w := newBzip2Worker()
 	window := newWindow(t.Context(), bytes.NewReader(src), len(src)+1)
 	newScanner(window).run(func(bit int64) bool {
-		if w.in.seek(window, bit) == nil && w.header() == nil {
+		if w.in.seek(window, bit, nil) == nil && w.header() == nil {
 			for _, code := range w.codes[:w.used] {
 				gaps = gaps || code.limit[maxWord] != 1<<maxWord
 			}

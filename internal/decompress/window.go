@@ -110,16 +110,19 @@ func (w *window) waits(n int) bool {
 
 // readAt copies what there is at an offset, a byte at least, and waits for it. Of the errors of the source it returns
 // the one that stands in the way; below low it returns errPassed.
-func (w *window) readAt(b []byte, off int64) (int, error) {
+func (w *window) readAt(b []byte, off int64) (int, error) { return w.readWanted(b, off, nil) }
+
+// readWanted is readAt until unwanted is closed and wake was called; then it returns errPassed, too.
+func (w *window) readWanted(b []byte, off int64, unwanted <-chan struct{}) (int, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for w.high <= off && w.end == nil && w.closed == nil {
+	for w.high <= off && w.end == nil && w.closed == nil && !closed(unwanted) {
 		w.changed.Wait()
 	}
 	switch {
 	case w.closed != nil:
 		return 0, w.closed
-	case off < w.low:
+	case off < w.low, closed(unwanted):
 		return 0, errPassed
 	case w.high <= off:
 		return 0, w.end
@@ -129,6 +132,22 @@ func (w *window) readAt(b []byte, off int64) (int, error) {
 	n := copy(b, w.ring[from:])
 	n += copy(b[n:], w.ring)
 	return n, nil
+}
+
+func closed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// wake has whoever waits look again whether he is wanted.
+func (w *window) wake() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.changed.Broadcast()
 }
 
 // readFull is readAt for the whole of b; at the end of the source n may be less and err is io.EOF.
