@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ingot/internal/image"
+	"ingot/internal/refusal"
 )
 
 // maxDelay is the longest that Retry puts off an import. One that waits longer than this was put off before the clock
@@ -138,14 +139,33 @@ func (c *Catalog) Renew(ctx context.Context, claim image.Claim, lease time.Durat
 		WHERE image_id = $1 AND lease = $2 AND state = 'running'`, claim.ImageID, claim.Lease, lease.Milliseconds())
 }
 
-// Report keeps how far an import is.
+// Report keeps how far an import is. Where the account may not hold the data that it has by now, that is a *refusal.Error:
+// the rest need not come.
 func (c *Catalog) Report(ctx context.Context, claim image.Claim, p image.Progress) error {
 	text, err := encodeProgress(p)
 	if err != nil {
 		return err
 	}
-	return c.fenced(ctx, `UPDATE import SET progress = $3, updated_at = {{now}}
+	err = c.fenced(ctx, `UPDATE import SET progress = $3, updated_at = {{now}}
 		WHERE image_id = $1 AND lease = $2 AND state = 'running'`, claim.ImageID, claim.Lease, text)
+	if err != nil {
+		return err
+	}
+	return c.read(ctx, func(t *tx) error { return hasRoomFor(ctx, t, claim, p.DataBytes) })
+}
+
+// hasRoomFor returns a *refusal.Error if the account may not hold so many bytes more. An upload's own go when they are imported.
+func hasRoomFor(ctx context.Context, t *tx, claim image.Claim, bytes int64) error {
+	var most, held, uploaded int64
+	err := t.row(ctx, `SELECT max_bytes, bytes FROM quota WHERE account_id = $1`, claim.AccountID).Scan(&most, &held)
+	if id, ok := image.UploadID(claim.URL); ok && err == nil {
+		err = t.row(ctx, `SELECT coalesce(sum(size), 0) FROM upload WHERE id = $1 AND account_id = $2 AND NOT dead`, id, claim.AccountID).Scan(&uploaded)
+	}
+	if err != nil || most == 0 || held-uploaded+bytes <= most {
+		return err
+	}
+	return refusal.New("quota_bytes", "The image holds %d bytes of data or more; with it the account would hold %d and "+
+		"may hold at most %d. Delete an image first, or ask for a larger quota.", bytes, held-uploaded+bytes, most)
 }
 
 // fenced runs an UPDATE that changes a row only under a valid lease.

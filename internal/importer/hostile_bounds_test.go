@@ -43,3 +43,15 @@ func TestSizeBound(t *testing.T) {
 	}
 	b.wantNothing()
 }
+
+// TestQuotaEndsAnImport: an import ends when it has more than its account may hold, however much is still to come.
+func TestQuotaEndsAnImport(t *testing.T) {
+	b := newBench(t, options{quota: image.Quota{Bytes: mib}})
+	rest := make(chan struct{})
+	t.Cleanup(func() { close(rest) })
+	id := b.post(b.serve("/disk", waiting(craft.Guest(16*mib, 4), make(chan struct{}), rest)))
+	if m, p := b.settled(id); m.Status != image.Deleted || p.ErrorCode != "quota_bytes" {
+		t.Errorf("%s, %s: %s", m.Status, p.ErrorCode, m.ErrorMessage)
+	}
+	b.wantNothing()
+}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"ingot/internal/image"
+	"ingot/internal/refusal"
 	"ingot/internal/source"
 	"ingot/internal/store"
 )
@@ -81,7 +82,8 @@ func (m *meter) progress() image.Progress {
 }
 
 // report writes the progress to the catalogue until it is stopped. A lost lease ends the import: the image was
-// deleted, or another worker has it. Any other error is passing; the lease itself is the queue's business.
+// deleted, or another worker has it. So does a refusal: the account may not hold so much. Any other error is passing; the
+// lease itself is the queue's business.
 func (i *Importer) report(ctx context.Context, cancel context.CancelCauseFunc, c image.Claim, m *meter) (stop func()) {
 	var ended sync.WaitGroup
 	var done atomic.Bool
@@ -100,6 +102,9 @@ func (i *Importer) report(ctx context.Context, cancel context.CancelCauseFunc, c
 			switch err := i.Catalog.Report(ctx, c, m.progress()); {
 			case errors.Is(err, image.ErrLeaseLost):
 				cancel(image.ErrLeaseLost)
+				return
+			case refusal.As(err) != nil:
+				cancel(err)
 				return
 			case err != nil && ctx.Err() == nil:
 				i.Log.Warn("progress not written", "image", c.ImageID, "error", err)
