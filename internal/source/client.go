@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"time"
 )
 
 // Options say where a Client may read and how. The zero value reads public addresses on ports 80 and 443.
@@ -45,7 +46,7 @@ func New(opt Options) (*Client, error) {
 			Timeout:  limits.Dial,
 			Resolver: cmp.Or(opt.Resolver, &net.Resolver{PreferGo: true}),
 		},
-		idle: limits.Idle,
+		limits: limits,
 	}
 	proxy, err := parseProxy(opt.Proxy)
 	if err != nil {
@@ -73,7 +74,7 @@ func (c *Client) Open(ctx context.Context, rawURL string) (*Stream, error) {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, c.limits.Total, errTotal)
-	t := &transfer{client: c, ctx: ctx, cancel: cancel, target: target, size: unknown}
+	t := &transfer{client: c, ctx: ctx, cancel: cancel, target: target, size: unknown, since: time.Now()}
 	if err := t.connect(); err != nil {
 		cancel()
 		return nil, err

@@ -18,7 +18,7 @@ type guard struct {
 	allow  []Allow
 	own    func() ([]net.Addr, error) // this machine's addresses
 	dialer net.Dialer
-	idle   time.Duration
+	limits Limits
 }
 
 // dial connects to a host that a URL names. Control runs after the look-up, for each address that is tried, so a name
@@ -40,7 +40,7 @@ func (g *guard) dial(ctx context.Context, network, address string) (net.Conn, er
 	if err != nil {
 		return nil, err
 	}
-	return &idleConn{Conn: conn, limit: g.idle}, nil
+	return &boundedConn{Conn: conn, limits: g.limits}, nil
 }
 
 // dialProxy connects to the operator's proxy, which is wherever it is.
@@ -49,7 +49,7 @@ func (g *guard) dialProxy(ctx context.Context, network, address string) (net.Con
 	if err != nil {
 		return nil, &proxyError{cause: err}
 	}
-	return &idleConn{Conn: conn, limit: g.idle}, nil
+	return &boundedConn{Conn: conn, limits: g.limits}, nil
 }
 
 // check looks a hop's host up and refuses it unless every address may be dialled: which of them a proxy takes is not
@@ -97,18 +97,46 @@ func (g *guard) isOwn(addr netip.Addr) bool {
 	return false
 }
 
-// idleConn ends a read that brings nothing for a while. The time counts within a read alone, so a reader that pauses
-// cuts no connection.
-type idleConn struct {
+// boundedConn ends a read that brings nothing for a while, and a connection that brings too little. The time counts within
+// a read alone, so a reader that pauses cuts no connection. It stands below TLS and chunked encoding, which wait for a whole
+// record or line however slowly its bytes come.
+type boundedConn struct {
 	net.Conn
-	limit time.Duration
+	limits Limits
+	speed  speed
 }
 
-func (c *idleConn) Read(p []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
+func (c *boundedConn) Read(p []byte) (int, error) {
+	start := time.Now()
+	if err := c.SetReadDeadline(start.Add(c.limits.Idle)); err != nil {
 		return 0, err
 	}
-	return c.Conn.Read(p)
+	n, err := c.Conn.Read(p)
+	if c.speed.slow(c.limits, n, time.Since(start)) {
+		return n, errSlow
+	}
+	return n, err
+}
+
+// errSlow is what a connection ends with that brings too little.
+var errSlow = errors.New("the connection is too slow")
+
+// speed is the average over the current window.
+type speed struct {
+	spent time.Duration // waiting for the source
+	bytes int64
+}
+
+// slow counts a read and says, at the end of a window, whether it brought too little.
+func (s *speed) slow(limits Limits, n int, spent time.Duration) bool {
+	s.spent += spent
+	s.bytes += int64(n)
+	if s.spent < limits.RateWindow {
+		return false
+	}
+	slow := float64(s.bytes) < float64(limits.MinRate)*s.spent.Seconds()
+	*s = speed{}
+	return slow
 }
 
 func isIdle(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

@@ -13,13 +13,13 @@ type Limits struct {
 	Idle      time.Duration // a connection that brings nothing for this long is cut, and resumed (60 s)
 	Total     time.Duration // from Open to the last byte, the reader's own time included (24 h)
 
-	// A transfer slower than MinRate bytes a second (16 KiB) on average over RateWindow (2 min) ends. Only time
-	// spent waiting for the source counts, so a slow reader is no slow source.
+	// A connection slower than MinRate bytes a second (16 KiB) on average over RateWindow (2 min) ends the transfer. Only
+	// time spent waiting for the source counts, so a slow reader is no slow source.
 	MinRate    int64
 	RateWindow time.Duration
 
 	Tries      int           // requests in a row without success before the first byte (4)
-	Resumes    int           // the same after it (10); Progress bytes set the count back
+	Resumes    int           // the same after it (10); Progress bytes set the count back, at MinRate or faster, waits included
 	Progress   int64         // (1 MiB)
 	Backoff    time.Duration // wait before the second try; doubles, with jitter (500 ms)
 	MaxBackoff time.Duration // (30 s)

@@ -166,6 +166,22 @@ func TestResumesWithoutProgress(t *testing.T) {
 	}
 }
 
+// A source that brings enough, and then fails for longer than that is worth, is given up like one that brings nothing.
+func TestResumesTooSlowly(t *testing.T) {
+	body := content(1<<20, 25)
+	var asked atomic.Int64
+	url, _ := flaky(t, body, int(quick.Progress), func(w http.ResponseWriter) {
+		asked.Add(1)
+		time.Sleep(20 * time.Millisecond)
+		cut(w)
+	})
+	got, err := fetch(t, newClient(t, func(o *Options) { o.Limits.MinRate = 1 << 20 }), url)
+	mustRefuse(t, err, "source_interrupted", true)
+	if n := int64(quick.Resumes); asked.Load() != n {
+		t.Errorf("%d requests brought %d bytes, want %d requests", asked.Load(), len(got), n)
+	}
+}
+
 // Before the first byte nothing is lost: the request is made again as it was, and must find the same file.
 func TestCutBeforeFirstByte(t *testing.T) {
 	body := content(1000, 24)

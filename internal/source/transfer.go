@@ -2,6 +2,7 @@ package source
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -24,9 +25,9 @@ type transfer struct {
 	size    int64 // unknown until the source says it
 	offset  int64 // bytes handed out
 
-	failures int   // requests and connections in a row that brought less than Limits.Progress
-	mark     int64 // offset at the last of them
-	speed    speed
+	failures int       // requests and connections since the last progress
+	mark     int64     // offset at that progress
+	since    time.Time // when it was
 }
 
 // connect asks for the file from offset on until there is an answer to read from.
@@ -86,10 +87,9 @@ func (t *transfer) again(err error) error {
 	if r == nil || !r.Temporary || r.RetryAfter > limits.MaxWait {
 		return err
 	}
-	if t.offset-t.mark >= limits.Progress {
-		t.failures = 0
+	if t.progressed() {
+		t.failures, t.mark, t.since = 0, t.offset, time.Now()
 	}
-	t.mark = t.offset
 	most := limits.Tries
 	if t.offset > 0 {
 		most = limits.Resumes
@@ -105,6 +105,13 @@ func (t *transfer) again(err error) error {
 	return nil
 }
 
+// progressed says whether enough has come since the failures are counted. What came must make up for the time that they took,
+// or a source that brings a little and then fails, again and again, would be waited for until Limits.Total.
+func (t *transfer) progressed() bool {
+	limits, n := t.client.limits, t.offset-t.mark
+	return n >= limits.Progress && float64(n) >= float64(limits.MinRate)*time.Since(t.since).Seconds()
+}
+
 // backoff doubles from Backoff to MaxBackoff; half of it is chance, so that many imports do not come back at once.
 func backoff(limits Limits, failures int) time.Duration {
 	d := min(limits.Backoff<<min(failures-1, 16), limits.MaxBackoff)
@@ -114,14 +121,13 @@ func backoff(limits Limits, failures int) time.Duration {
 // Read returns the file's next bytes and io.EOF at its end; every other error is final.
 func (t *transfer) Read(p []byte) (int, error) {
 	for {
-		start := time.Now()
 		n, err := t.body.Read(p)
 		t.offset += int64(n)
 		if n > 0 || err == nil { // an error that came with bytes comes again without
-			if t.speed.slow(t.client.limits, n, time.Since(start)) {
-				return n, tooSlow(t.client.limits)
-			}
 			return n, nil
+		}
+		if errors.Is(err, errSlow) {
+			return 0, tooSlow(t.client.limits)
 		}
 		if err == io.EOF && (t.size == unknown || t.offset == t.size) {
 			return 0, io.EOF
@@ -157,24 +163,6 @@ func (t *transfer) resume(cause error) error {
 func (t *transfer) Close() error {
 	t.cancel()
 	return nil
-}
-
-// speed is the average over the current window.
-type speed struct {
-	spent time.Duration // waiting for the source
-	bytes int64
-}
-
-// slow counts a read and says, at the end of a window, whether it brought too little.
-func (s *speed) slow(limits Limits, n int, spent time.Duration) bool {
-	s.spent += spent
-	s.bytes += int64(n)
-	if s.spent < limits.RateWindow {
-		return false
-	}
-	slow := float64(s.bytes) < float64(limits.MinRate)*s.spent.Seconds()
-	*s = speed{}
-	return slow
 }
 
 func tooSlow(limits Limits) error {

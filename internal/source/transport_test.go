@@ -6,11 +6,13 @@ import (
 	"crypto/sha256"
 	"crypto/sha512"
 	"encoding/hex"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"runtime"
 	"strings"
 	"sync/atomic"
@@ -272,6 +274,10 @@ func TestSlowSources(t *testing.T) {
 			io.WriteString(c, start)
 			trickle(c, strings.Repeat("x", 50_000), 5*time.Millisecond)
 		}, "source_too_slow", true},
+		"a chunk's line a byte at a time": {"http", func(l *Limits) { l.MinRate, l.RateWindow = 10_000, 100*time.Millisecond }, func(_ int, c net.Conn) {
+			io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1;")
+			trickle(c, strings.Repeat("x", 4000), 5*time.Millisecond)
+		}, "source_too_slow", true},
 		"total": {"http", func(l *Limits) { l.Total = 200 * time.Millisecond }, func(_ int, c net.Conn) {
 			io.WriteString(c, start)
 			trickle(c, strings.Repeat("x", 50_000), 5*time.Millisecond)
@@ -408,4 +414,61 @@ func TestBusyAtFirst(t *testing.T) {
 		}
 	})
 	mustFetch(t, newClient(t), url, body)
+}
+
+// drip is a connection that writes a byte at a time, once it is told to.
+type drip struct {
+	net.Conn
+	slow atomic.Bool
+}
+
+func (d *drip) Write(p []byte) (n int, err error) {
+	for d.slow.Load() && n < len(p) && err == nil {
+		_, err = d.Conn.Write(p[n : n+1])
+		n++
+		time.Sleep(5 * time.Millisecond)
+	}
+	if n > 0 || err != nil {
+		return n, err
+	}
+	return d.Conn.Write(p)
+}
+
+// dripping listens for connections of that kind.
+type dripping struct {
+	net.Listener
+	last atomic.Pointer[drip]
+}
+
+func (l *dripping) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	d := &drip{Conn: c}
+	l.last.Store(d)
+	return d, err
+}
+
+// TestSlowRecord: a TLS record that arrives a byte at a time is one read for whoever reads what is in it.
+func TestSlowRecord(t *testing.T) {
+	l := &dripping{}
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "50000")
+		w.Write(make([]byte, 1000))
+		http.NewResponseController(w).Flush()
+		l.last.Load().slow.Store(true)
+		w.Write(make([]byte, 49_000))
+	}))
+	l.Listener = s.Listener
+	s.Listener = l
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	authority := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw})
+	c := newClient(t, func(o *Options) {
+		o.CA, o.Limits.MinRate, o.Limits.RateWindow = authority, 10_000, 200*time.Millisecond
+	})
+	begin := time.Now()
+	_, err := fetch(t, c, s.URL)
+	mustRefuse(t, err, "source_too_slow", true)
+	if took := time.Since(begin); took > 20*time.Second {
+		t.Errorf("it took %v", took)
+	}
 }
