@@ -5,6 +5,7 @@ import (
 
 	"ingot/internal/disk/craft"
 	"ingot/internal/image"
+	"ingot/internal/source"
 )
 
 // TestSizeBound imports files and disks around a bound of 1 MiB.
@@ -54,4 +55,11 @@ func TestQuotaEndsAnImport(t *testing.T) {
 		t.Errorf("%s, %s: %s", m.Status, p.ErrorCode, m.ErrorMessage)
 	}
 	b.wantNothing()
+}
+
+// TestURLBound: what the API takes as a URL can be read.
+func TestURLBound(t *testing.T) {
+	if source.MaxURL != image.MaxURL {
+		t.Errorf("the source takes %d bytes of URL, the API %d", source.MaxURL, image.MaxURL)
+	}
 }

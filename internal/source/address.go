@@ -43,13 +43,19 @@ func prefixes(list ...string) []netip.Prefix {
 	return out
 }
 
+// bare is the address that is reached: without a zone, and out of an IPv6 address the IPv4 one that it stands for.
+func bare(addr netip.Addr) netip.Addr {
+	addr = addr.Unmap().WithZone("")
+	if !nat64.Contains(addr) {
+		return addr
+	}
+	b := addr.As16()
+	return netip.AddrFrom4([4]byte(b[12:]))
+}
+
 // public says whether an address is one that anybody may publish a file at.
 func public(addr netip.Addr) bool {
-	addr = addr.Unmap().WithZone("")
-	if nat64.Contains(addr) {
-		b := addr.As16()
-		addr = netip.AddrFrom4([4]byte(b[12:]))
-	}
+	addr = bare(addr)
 	if !addr.Is4() && !globalUnicast.Contains(addr) {
 		return false
 	}

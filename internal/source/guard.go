@@ -80,7 +80,7 @@ func (g *guard) permits(host string, addr netip.Addr, port uint16) bool {
 			return true
 		}
 	}
-	return (port == 80 || port == 443) && public(addr) && !g.isOwn(addr)
+	return (port == 80 || port == 443) && public(addr) && !g.isOwn(bare(addr))
 }
 
 // isOwn says whether an address is this machine's: a public one reaches services behind the machine's firewall.

@@ -231,7 +231,7 @@ func TestOwnAddress(t *testing.T) {
 	g := &guard{own: func() ([]net.Addr, error) {
 		return []net.Addr{&net.IPNet{IP: net.IPv4(8, 8, 4, 4), Mask: net.CIDRMask(24, 32)}, &net.IPNet{IP: net.ParseIP("2606:4700::7"), Mask: net.CIDRMask(64, 128)}}, nil
 	}}
-	for addr, want := range map[string]bool{"8.8.4.4": false, "::ffff:8.8.4.4": false, "2606:4700::7": false, "8.8.4.5": true, "2606:4700::8": true} {
+	for addr, want := range map[string]bool{"8.8.4.4": false, "::ffff:8.8.4.4": false, "2606:4700::7": false, "64:ff9b::808:404": false, "64:ff9b::808:405": true, "8.8.4.5": true, "2606:4700::8": true} {
 		if got := g.permits("", netip.MustParseAddr(addr), 443); got != want {
 			t.Errorf("permits(%s) = %v, want %v", addr, got, want)
 		}

@@ -14,8 +14,8 @@ import (
 	"ingot/internal/refusal"
 )
 
-// MaxURL is the longest URL that is accepted, in bytes.
-const MaxURL = 4096
+// MaxURL is the longest URL that is accepted, in bytes, a redirect's included: as long as the API takes one (image.MaxURL).
+const MaxURL = 8192
 
 // target is what a client asked for.
 type target struct {
