@@ -15,7 +15,7 @@ import (
 // file is the decompressed file behind a disk, while it arrives.
 type file interface {
 	// Wait waits for the file's end and returns what was wrong with it: what follows the last byte that the disk needed
-	// is checked too (sums, trailing garbage, a truncated download).
+	// is checked too (sums, trailing garbage, a truncated download). The disk cannot be read any more.
 	Wait(ctx context.Context) error
 	Close() error
 }
@@ -82,6 +82,7 @@ func (i *Importer) openSpooled(format string, r io.Reader, size int64, interrupt
 type spooled struct{ *spool.Spool }
 
 func (s spooled) Wait(ctx context.Context) error {
+	s.Discard() // the disk has been kept; what follows it needs no room, which may be short
 	_, err := s.Spool.Wait(ctx)
 	return err
 }
