@@ -96,7 +96,7 @@ func BenchmarkFormat(b *testing.B) {
 		}
 		b.Run(c.name, func(b *testing.B) {
 			f, size := testFile(b, c.file)
-			measure(b, func() int64 { return drain(b, must(disk.Open(c.format, f, size))(b)) })
+			measure(b, func() int64 { return drain(b, must(disk.Open(c.format, f, size, nil))(b)) })
 		})
 	}
 }

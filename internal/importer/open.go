@@ -39,7 +39,10 @@ func (i *Importer) open(plain *decompress.Reader, size int64, interrupt func(), 
 		d, err = raw.NewStream(buffered, head, size)
 		f = streamed{}
 	} else {
-		d, f, err = i.openSpooled(format, buffered, size, interrupt)
+		d, f, err = i.openSpooled(format, buffered, size, interrupt, func(guest int64) error {
+			m.recognised(format, plain.Compression(), func() int64 { return guest })
+			return i.bounded(guest)
+		})
 	}
 	if err != nil {
 		return nil, nil, err
@@ -67,12 +70,12 @@ const (
 )
 
 // openSpooled gives a format the random access that it needs.
-func (i *Importer) openSpooled(format string, r io.Reader, size int64, interrupt func()) (disk.Disk, file, error) {
+func (i *Importer) openSpooled(format string, r io.Reader, size int64, interrupt func(), accept func(guest int64) error) (disk.Disk, file, error) {
 	s, err := spool.New(i.Scratch, r, spool.Options{MaxAhead: maxAhead, Memory: spoolMemory, Interrupt: interrupt})
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := disk.Open(format, s, size)
+	d, err := disk.Open(format, s, size, accept)
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}
