@@ -14,7 +14,7 @@ import (
 func Match(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 
 // Disk is the guest's disk of an image; it satisfies disk.Disk. Its memory is bounded whatever the file says: at most
-// 32 MiB for the L1 table, 16 MiB of L2 tables, 1/4096 of the file for what NextData checks and as much again plus 36 MiB
+// 32 MiB for the L1 table, 16 MiB of L2 tables, 1/4096 of the file for what NextData checks and as much again plus 48 MiB
 // if it is full of compressed clusters, four clusters, and for each ReadAt under way 1 MiB or three clusters.
 type Disk struct {
 	header
