@@ -97,7 +97,7 @@ func BenchmarkFormat(b *testing.B) {
 		}
 		b.Run(c.Name, func(b *testing.B) {
 			f, size := testFile(b, nameOf(c.Suffix))
-			measure(b, func() int64 { return drain(b, must(disk.Open(c.Format, f, size))(b)) })
+			measure(b, func() int64 { return drain(b, must(disk.Open(c.Format, f, size, nil))(b)) })
 		})
 	}
 }

@@ -71,7 +71,7 @@ func (h *house) keep(d store.Disk) store.Written {
 // takes is reading, cutting, hashing and looking up; what the first takes more is compressing and writing.
 func BenchmarkKeep(b *testing.B) {
 	f, size := testFile(b, "disk.qcow2")
-	guest := func() disk.Disk { return must(disk.Open(disk.QCOW2, struct{ io.ReaderAt }{f}, size))(b) }
+	guest := func() disk.Disk { return must(disk.Open(disk.QCOW2, struct{ io.ReaderAt }{f}, size, nil))(b) }
 	b.Run("new", func(b *testing.B) {
 		measure(b, func() int64 { return newHouse(b).keep(guest()).DataBytes })
 	})
@@ -86,7 +86,7 @@ func BenchmarkKeep(b *testing.B) {
 func BenchmarkFetch(b *testing.B) {
 	f, size := testFile(b, "disk.qcow2")
 	h := newHouse(b)
-	w := h.keep(must(disk.Open(disk.QCOW2, struct{ io.ReaderAt }{f}, size))(b))
+	w := h.keep(must(disk.Open(disk.QCOW2, struct{ io.ReaderAt }{f}, size, nil))(b))
 	measure(b, func() int64 { return drain(b, must(h.kept.Open(b.Context(), w.Object, w.Manifest))(b)) })
 }
 

@@ -76,6 +76,9 @@ func (f *bzip2File) next() ([]byte, error) {
 		if f.ctx.Err() != nil { // which ends pieces, too
 			return nil, context.Cause(f.ctx)
 		}
+		if f.current.failed != nil {
+			return nil, f.current.failed
+		}
 		if f.current.sum != f.current.crc {
 			return nil, broken("bzip2_checksum", "The block from decompressed byte %d to %d does not match its checksum.", f.from, f.out)
 		}

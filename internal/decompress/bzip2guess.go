@@ -16,13 +16,15 @@ type block struct {
 	crc  uint32        // as the block states it
 	err  error
 
-	pieces chan []byte // closed at its end, when sum is known
+	pieces chan []byte // closed at its end, when sum and failed are known
 	sum    uint32
+	failed error // a panic in expanding it
 }
 
-// guess has what the scanner finds decoded.
+// guess has what the scanner finds decoded. It goes without what a panic of the scanner leaves unfound.
 func (f *bzip2File) guess() {
 	defer close(f.guesses)
+	defer func() { recover() }()
 	newScanner(f.src).run(func(bit int64) bool {
 		b := newBlock(bit)
 		b.noGuess = f.noGuess

@@ -20,22 +20,34 @@ func (f *bzip2File) worker() {
 			if w == nil {
 				w = bzip2Workers.Get().(*bzip2Worker)
 			}
-			f.decode(w, b)
+			if !f.decode(w, b) {
+				w = nil
+			}
 		case <-f.ctx.Done():
 			return
 		}
 	}
 }
 
-// decode decodes a block, and hands its text over as far as anybody takes it.
-func (f *bzip2File) decode(w *bzip2Worker, b *block) {
+// decode decodes a block, and hands its text over as far as anybody takes it. It reports false after an error, which
+// may have been a panic: w is then in no state to go on.
+func (f *bzip2File) decode(w *bzip2Worker, b *block) bool {
 	defer close(b.pieces)
-	b.err = w.read(f.src, b.start, b.noGuess)
+	b.err = protected(func() error { return w.read(f.src, b.start, b.noGuess) })
 	b.end, b.size, b.crc = w.in.at(), w.n, w.crc
 	close(b.read)
 	if b.err != nil {
-		return
+		return false
 	}
+	b.failed = protected(func() error {
+		f.expand(w, b)
+		return nil
+	})
+	return b.failed == nil
+}
+
+// expand makes the text of a block that has been read.
+func (f *bzip2File) expand(w *bzip2Worker, b *block) {
 	x := expander{piece: f.buffer(), send: func(piece []byte) ([]byte, bool) {
 		select {
 		case b.pieces <- piece:

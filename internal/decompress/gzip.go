@@ -23,9 +23,11 @@ type gzipFile struct {
 
 func newGzip(ctx context.Context, r io.Reader) *gzipFile {
 	g := &gzipFile{outlet: newOutlet(ctx), src: newWindow(ctx, r, readAhead)}
-	go func() { g.finish(g.run()) }()
+	go g.decodeAll()
 	return g
 }
+
+func (g *gzipFile) decodeAll() { g.finish(protected(g.run)) }
 
 // run decodes the file. Members follow one another (RFC 1952, 2.2); after the last one there may be zeros, with which
 // tapes and block devices pad.

@@ -48,7 +48,7 @@ func (w *window) fill() {
 		if !ok {
 			return
 		}
-		n, err := w.src.Read(free)
+		n, err := w.read(free)
 		if n > 0 {
 			idle = 0
 		}
@@ -64,6 +64,11 @@ func (w *window) fill() {
 			return
 		}
 	}
+}
+
+func (w *window) read(p []byte) (n int, err error) {
+	defer recoverTo(&err)
+	return w.src.Read(p)
 }
 
 // free waits for room and returns a piece of it; false when the window is closed.

@@ -64,7 +64,7 @@ func read(file []byte, size int64) ([]byte, error) {
 	if format == disk.Raw {
 		d, err = raw.NewStream(bytes.NewReader(file), head, size)
 	} else {
-		d, err = disk.Open(format, bytes.NewReader(file), size)
+		d, err = disk.Open(format, bytes.NewReader(file), size, nil)
 	}
 	if err != nil {
 		return nil, err

@@ -15,6 +15,10 @@ func TestSizeBound(t *testing.T) {
 	qcow2Of := func(size uint64) []byte {
 		return craft.NewQCOW2(craft.Setting{Version: 3, ClusterBits: 12, Size: size}).Fill(craft.Guest(64*kib, 9)).Bytes
 	}
+	vmdkOf := func(size int) []byte {
+		m := craft.SparseVMDK(make([]byte, size), craft.SparseDescriptor)
+		return m.Bytes[:m.Directory]
+	}
 	for _, c := range []struct {
 		name, code string
 		file       []byte
@@ -31,6 +35,8 @@ func TestSizeBound(t *testing.T) {
 		{"qcow2, a sector less", "", qcow2Of(mib - 512)},
 		{"qcow2, at the bound", "disk_too_large", qcow2Of(mib)},
 		{"qcow2, a sector more", "disk_too_large", qcow2Of(mib + 512)},
+		{"vmdk, at the bound, its directory beyond the end", "disk_too_large", vmdkOf(mib)},
+		{"vmdk, a sector less, its directory beyond the end", "vmdk_truncated", vmdkOf(mib - 512)},
 	} {
 		m, p := b.settled(b.post(b.file("/"+c.code+c.name[:3], func() []byte { return c.file })))
 		if want := map[bool]image.Status{true: image.Available, false: image.Deleted}[c.code == ""]; m.Status != want || p.ErrorCode != c.code {

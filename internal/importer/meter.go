@@ -3,8 +3,8 @@ package importer
 import (
 	"context"
 	"errors"
+	"maps"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"ingot/internal/image"
@@ -66,10 +66,7 @@ func (m *meter) progress() image.Progress {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	p := m.p
-	p.Seconds = make(map[image.Phase]float64, len(m.p.Seconds))
-	for phase, s := range m.p.Seconds {
-		p.Seconds[phase] = s
-	}
+	p.Seconds = maps.Clone(m.p.Seconds)
 	if m.body != nil {
 		p.BytesRead, p.BytesExpected = m.body.BytesRead(), m.body.Size()
 	}
@@ -85,16 +82,13 @@ func (m *meter) progress() image.Progress {
 // deleted, or another worker has it. So does a refusal: the account may not hold so much. Any other error is passing; the
 // lease itself is the queue's business.
 func (i *Importer) report(ctx context.Context, cancel context.CancelCauseFunc, c image.Claim, m *meter) (stop func()) {
+	ctx, quit := context.WithCancel(ctx)
 	var ended sync.WaitGroup
-	var done atomic.Bool
-	quit := make(chan struct{})
 	ended.Go(func() {
 		tick := time.NewTicker(reportEvery)
 		defer tick.Stop()
 		for {
 			select {
-			case <-quit:
-				return
 			case <-ctx.Done():
 				return
 			case <-tick.C:
@@ -112,9 +106,7 @@ func (i *Importer) report(ctx context.Context, cancel context.CancelCauseFunc, c
 		}
 	})
 	return func() {
-		if done.CompareAndSwap(false, true) {
-			close(quit)
-			ended.Wait()
-		}
+		quit()
+		ended.Wait()
 	}
 }

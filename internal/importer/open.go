@@ -15,7 +15,7 @@ import (
 // file is the decompressed file behind a disk, while it arrives.
 type file interface {
 	// Wait waits for the file's end and returns what was wrong with it: what follows the last byte that the disk needed
-	// is checked too (sums, trailing garbage, a truncated download).
+	// is checked too (sums, trailing garbage, a truncated download). The disk cannot be read any more.
 	Wait(ctx context.Context) error
 	Close() error
 }
@@ -39,7 +39,10 @@ func (i *Importer) open(plain *decompress.Reader, size int64, interrupt func(), 
 		d, err = raw.NewStream(buffered, head, size)
 		f = streamed{}
 	} else {
-		d, f, err = i.openSpooled(format, buffered, size, interrupt)
+		d, f, err = i.openSpooled(format, buffered, size, interrupt, func(guest int64) error {
+			m.recognised(format, plain.Compression(), func() int64 { return guest })
+			return i.bounded(guest)
+		})
 	}
 	if err != nil {
 		return nil, nil, err
@@ -67,12 +70,12 @@ const (
 )
 
 // openSpooled gives a format the random access that it needs.
-func (i *Importer) openSpooled(format string, r io.Reader, size int64, interrupt func()) (disk.Disk, file, error) {
+func (i *Importer) openSpooled(format string, r io.Reader, size int64, interrupt func(), accept func(guest int64) error) (disk.Disk, file, error) {
 	s, err := spool.New(i.Scratch, r, spool.Options{MaxAhead: maxAhead, Memory: spoolMemory, Interrupt: interrupt})
 	if err != nil {
 		return nil, nil, err
 	}
-	d, err := disk.Open(format, s, size)
+	d, err := disk.Open(format, s, size, accept)
 	if err != nil {
 		return nil, nil, errors.Join(err, s.Close())
 	}
@@ -82,6 +85,7 @@ func (i *Importer) openSpooled(format string, r io.Reader, size int64, interrupt
 type spooled struct{ *spool.Spool }
 
 func (s spooled) Wait(ctx context.Context) error {
+	s.Discard() // the disk has been kept; what follows it needs no room, which may be short
 	_, err := s.Spool.Wait(ctx)
 	return err
 }

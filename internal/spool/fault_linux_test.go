@@ -2,6 +2,7 @@ package spool
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -90,6 +91,36 @@ func TestStreamLargerThanDisk(t *testing.T) {
 			t.Fatalf("the bytes at %d differ", off)
 		}
 		s.Release(off, int64(n))
+	}
+}
+
+// What nobody will read needs no disk, and a disk that is full already does not matter to it.
+func TestDiscard(t *testing.T) {
+	body := bytes.Repeat([]byte("not zero"), 16<<20/8)
+	r, w := io.Pipe()
+	s, err := New(smallDisk(t), r, Options{Interrupt: func() { r.Close() }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Write(body[:extent])
+	s.ReadAt(make([]byte, 1), extent-1)
+	s.Discard()
+	if _, err := s.ReadAt(make([]byte, 1), 0); err == nil {
+		t.Error("a discarded byte was read")
+	}
+	broken := errors.New("the sum is wrong")
+	go func() {
+		w.Write(body[extent:])
+		w.CloseWithError(broken)
+	}()
+	if _, err := s.Wait(t.Context()); !errors.Is(err, broken) {
+		t.Errorf("the stream's end: %v", err)
+	}
+	if held := inFile(t, s); held > 0 {
+		t.Errorf("the file holds %d bytes", held)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }
 

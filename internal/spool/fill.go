@@ -16,7 +16,8 @@ import (
 // step is how much is read at once, in bytes: it stays in the processor's cache until somebody reads it.
 const step = 256 << 10
 
-// fill reads the stream to its end. A stream decodes what strangers send: its panic ends its own spool, not the service.
+// fill reads the stream to its end. A stream decodes what strangers send: a panic in its Read or WriteTo ends its own spool,
+// not the service. What it does in goroutines of its own it must guard itself.
 func (s *Spool) fill(r io.Reader) {
 	defer close(s.stopped)
 	defer func() {

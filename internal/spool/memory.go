@@ -105,9 +105,15 @@ func (m *memory) clear(unused bool) {
 	m.pieces = nil
 }
 
-// spill moves the oldest piece to the file.
+// spill moves the oldest piece to the file, or drops it if nothing is read again.
 func (s *Spool) spill(p piece) error {
-	err := s.writeBlocks(p)
+	var err error
+	if !s.useless.Load() {
+		err = s.writeBlocks(p)
+	}
+	if s.useless.Load() {
+		err = nil // of a full disk, which matters no more
+	}
 	s.memory.left(err == nil)
 	if err == nil && s.given.isComplete(p.extent) {
 		s.punch(p.extent, p.extent+1)

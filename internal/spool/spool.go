@@ -54,6 +54,7 @@ type Spool struct {
 	stopped chan struct{} // closed when the stream is no longer read
 	given   ledger
 	keeps   atomic.Bool // the file system cannot give space back
+	useless atomic.Bool // Discard was called
 }
 
 // New begins to read r, in a goroutine of its own, into a nameless file in dir. If r is an io.WriterTo, that is used.
@@ -99,7 +100,7 @@ func (s *Spool) ReadAt(p []byte, off int64) (int, error) {
 
 // read reads bytes that have arrived.
 func (s *Spool) read(p []byte, off int64) error {
-	if s.given.released(off, off+int64(len(p))) {
+	if s.useless.Load() || s.given.released(off, off+int64(len(p))) {
 		return fmt.Errorf("spool: %d bytes at %d were released and are read again", len(p), off)
 	}
 	for len(p) > 0 {
@@ -173,6 +174,13 @@ func (s *Spool) Size() (n int64, done bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.arrived.Load(), s.end == io.EOF
+}
+
+// Discard says that nothing is read again: what there is goes back to the disk, and what is still to come never gets there.
+// The stream is read on, so that Wait can tell how it ends.
+func (s *Spool) Discard() {
+	s.useless.Store(true)
+	s.file.Truncate(0) // an error only means that the disk keeps it until Close
 }
 
 // Wait waits for the stream's end and returns its size, or the error that it ended with.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -198,6 +199,9 @@ func TestReadOnce(t *testing.T) {
 		{[]string{"-c", "-o", "cluster_size=4k,compression_type=zstd"}, 0.97},
 		{[]string{"-c", "-W", "-o", "cluster_size=512"}, 0.5},
 		{[]string{"-c", "-o", "cluster_size=4k"}, 0.97},
+		{[]string{"-c", "-o", "cluster_size=2M"}, 0.099}, // five clusters are metadata
+
+		{[]string{"-c", "-W", "-m", "8", "-o", "cluster_size=2M,compression_type=zstd"}, 0.098},
 	} {
 		file, err := os.ReadFile(disktest.Convert(t, raw, "qcow2", "raw", c.args...))
 		if err != nil {
@@ -236,6 +240,104 @@ func TestReadOnce(t *testing.T) {
 			t.Errorf("%v: same bytes %t, %d of %d released", c.args, bytes.Equal(got, want), released, len(file))
 		}
 	}
+}
+
+// Readers that share a compressed cluster inflate it once between them, and give its stream back when all have read.
+func TestReadersShareACluster(t *testing.T) {
+	b := newBuild(setting{version: 3, clusterBits: 21, size: 20 << 20})
+	for i := range 10 {
+		b.stream(i, b.compress(b.clusterOf(byte(i))))
+	}
+	end := int64(len(b.file))
+	b.alloc(0)
+	f := &counted{file: b.file}
+	d, err := Open(f, int64(len(b.file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.ReadOnce()
+	table := int64(l1At+1) << b.clusterBits
+	const piece = 512 << 10
+	var wg sync.WaitGroup
+	for i := range 4 {
+		wg.Go(func() {
+			for at := int64(i * piece); at < d.Size(); at += 4 * piece {
+				p := make([]byte, piece)
+				if _, err := d.ReadAt(p, at); err != nil || !bytes.Equal(p, b.clusterOf(byte(at >> 21))[at&(1<<21-1):][:piece]) {
+					t.Errorf("guest byte %d: %v, or other bytes", at, err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := f.given.Load(); got < end-table-1<<b.clusterBits-2*sectorSize {
+		t.Errorf("%d bytes were released of streams of %d", got, end-table-1<<b.clusterBits)
+	}
+	if len(d.parts.held) > 0 || len(d.parts.read) > 0 {
+		t.Errorf("%d clusters are held, %d counted", len(d.parts.held), len(d.parts.read))
+	}
+}
+
+// counted is a file that counts what is given back.
+type counted struct {
+	file  []byte
+	given atomic.Int64
+}
+
+func (c *counted) ReadAt(p []byte, off int64) (int, error) {
+	return bytes.NewReader(c.file).ReadAt(p, off)
+}
+
+func (c *counted) Release(_, n int64) { c.given.Add(n) }
+
+// Who waits for a cluster that another inflates is not left alone when that one fails, or panics.
+func TestSharedFailures(t *testing.T) {
+	d, err := Open(bytes.NewReader(twoMegs().file), -1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.ReadAt(make([]byte, 1), 4<<20); err != nil { // the L2 table
+		t.Fatal(err)
+	}
+	reading, fail := make(chan struct{}), make(chan struct{})
+	d.src.r = readerAt(func([]byte, int64) (int, error) {
+		close(reading)
+		<-fail
+		panic("reading")
+	})
+	go func() {
+		defer func() { recover() }()
+		d.ReadAt(make([]byte, 1), 0)
+	}()
+	<-reading
+	failed := make(chan error)
+	go func() {
+		_, err := d.ReadAt(make([]byte, 1), 1)
+		failed <- err
+	}()
+	for shared := false; !shared; runtime.Gosched() {
+		d.parts.mu.Lock()
+		shared = d.parts.held[0].readers == 2
+		d.parts.mu.Unlock()
+	}
+	close(fail)
+	if err := <-failed; err != errNotInflated {
+		t.Errorf("%v, want %v", err, errNotInflated)
+	}
+}
+
+type readerAt func(p []byte, off int64) (int, error)
+
+func (f readerAt) ReadAt(p []byte, off int64) (int, error) { return f(p, off) }
+
+// twoMegs is a disk of compressed clusters of 2 MiB, its first three.
+func twoMegs() *build {
+	b := newBuild(setting{version: 3, clusterBits: 21, size: 20 << 20})
+	for i := range 3 {
+		b.stream(i, b.compress(b.clusterOf(byte(i))))
+	}
+	b.alloc(0)
+	return b
 }
 
 // Sizes that the file only claims to have cost nothing, even if the file's own size is not known, or is a lie.

@@ -3,7 +3,8 @@ package qcow2
 const (
 	pageSectors = 1 << 15 // a page of 4 KiB stands for 16 MiB of the file
 	pageBytes   = pageSectors * sectorSize
-	maxTiny     = 1 << 20 // streams within one sector; each costs some 30 bytes
+	maxTiny     = 1 << 20 // streams within one sector that are known one by one; each costs some 40 bytes
+	tinyBytes   = 4 << 10 // stretch of the file that is closed to more of them when one in it is forgotten
 )
 
 // claims knows which sectors of the file are spoken for, in two bits each:
@@ -15,11 +16,16 @@ const (
 //	  1     1     so too, and the last of them goes on in the next sector
 //
 // With that no two streams may cross the same boundary of sectors. Streams that cross none are told apart by where
-// they begin. What remains possible is an overlap within one sector, which gives no more guest bytes for a byte of the
-// file than an honest stream can.
+// they begin, the latest maxTiny of them: what cannot be told from a forgotten one is refused. Writers append, so only a
+// file that was written in no order asks for one again that is so long gone. What remains possible is an overlap within one
+// sector, which gives no more guest bytes for a byte of the file than an honest stream can.
 type claims struct {
 	owned, packed bitmap
-	tiny          map[int64]struct{} // where each stream within one sector begins
+
+	tiny   map[int64]struct{} // where the latest streams within one sector begin
+	order  []int64            // they, in a ring once they are maxTiny
+	oldest int                // in order
+	closed bitmap             // by tinyBytes: one was forgotten there
 }
 
 type verdict uint8
@@ -62,15 +68,28 @@ func (c *claims) claimTiny(from, sector int64) verdict {
 	if _, ok := c.tiny[from]; ok {
 		return taken
 	}
-	if len(c.tiny) >= maxTiny {
+	if c.closed.any(from/tinyBytes, from/tinyBytes+1) {
 		return tooMany
 	}
+	c.remember(from)
+	c.packed.set(sector, sector+1)
+	return granted
+}
+
+func (c *claims) remember(from int64) {
 	if c.tiny == nil {
 		c.tiny = map[int64]struct{}{}
 	}
 	c.tiny[from] = struct{}{}
-	c.packed.set(sector, sector+1)
-	return granted
+	if len(c.order) < maxTiny {
+		c.order = append(c.order, from)
+		return
+	}
+	old := c.order[c.oldest]
+	delete(c.tiny, old)
+	c.closed.set(old/tinyBytes, old/tinyBytes+1)
+	c.order[c.oldest] = from
+	c.oldest = (c.oldest + 1) % maxTiny
 }
 
 // opened reports whether byte off of the file may be claimed. Memory is made only for places that the file has.
@@ -81,7 +100,7 @@ func (c *claims) opened(off int64) bool {
 
 func (c *claims) open(off int64) { c.owned.page(off / pageBytes) }
 
-// bitmap has a bit for each sector, in pages of which those without a set bit may be missing.
+// bitmap has a bit for each sector, or other unit, in pages of which those without a set bit may be missing.
 type bitmap []*page
 
 type page [pageSectors / 64]uint64

@@ -1,6 +1,9 @@
 package qcow2
 
-import "testing"
+import (
+	"runtime"
+	"testing"
+)
 
 func TestClaims(t *testing.T) {
 	type step struct {
@@ -40,16 +43,38 @@ func TestClaims(t *testing.T) {
 	}
 }
 
-// Streams within one sector are remembered one by one, and so their number is bounded.
+// Any number of streams within one sector may follow one another. In no order, as many are told apart as are remembered, and
+// more are refused.
 func TestTinyStreamsAreBounded(t *testing.T) {
+	const streams, length = 3 * maxTiny, 8
 	var c claims
-	for i := range int64(maxTiny) {
-		from := i * 8
-		if got := c.claimStream(from, sectorSize-from%sectorSize); got != granted {
+	claim := func(from int64) verdict { return c.claimStream(from, sectorSize-from%sectorSize) }
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	for i := range int64(streams) {
+		if got := claim((i ^ 63) * length); got != granted { // a writer with many hands
 			t.Fatalf("stream %d: %d", i, got)
 		}
 	}
-	if got := c.claimStream(4, sectorSize-4); got != tooMany {
-		t.Errorf("one more: %d, want %d", got, tooMany)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if n := after.HeapAlloc - before.HeapAlloc; n > 48<<20 {
+		t.Errorf("%d MiB are in use", n>>20)
+	}
+	for from, want := range map[int64]verdict{
+		0:                                      tooMany,
+		4:                                      tooMany,
+		(streams-maxTiny)*length - length:      tooMany,
+		(streams-maxTiny)*length + 2*tinyBytes: taken,
+		streams*length - length:                taken,
+		streams*length - length + 4:            granted,
+	} {
+		if got := claim(from); got != want {
+			t.Errorf("another at %d: %d, want %d", from, got, want)
+		}
+	}
+	if got := c.claim(0, sectorSize); got != taken {
+		t.Errorf("a cluster over what was forgotten: %d", got)
 	}
 }

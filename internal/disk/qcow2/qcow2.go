@@ -14,8 +14,8 @@ import (
 func Match(head []byte) bool { return bytes.HasPrefix(head, []byte(magic)) }
 
 // Disk is the guest's disk of an image; it satisfies disk.Disk. Its memory is bounded whatever the file says: at most
-// 32 MiB for the L1 table, 16 MiB of L2 tables, 1/4096 of the file for what NextData checks and as much again plus 36 MiB
-// if it is full of compressed clusters, and for each ReadAt under way 1 MiB or two clusters.
+// 32 MiB for the L1 table, 16 MiB of L2 tables, 1/4096 of the file for what NextData checks and as much again plus 48 MiB
+// if it is full of compressed clusters, four clusters, and for each ReadAt under way 1 MiB or three clusters.
 type Disk struct {
 	header
 	src    source
@@ -24,10 +24,9 @@ type Disk struct {
 	tables tables
 	walk   walk
 
-	runs     sync.Pool // *run
-	clusters sync.Pool // *[]byte of one cluster
-	last     inflated
-	ends     ends // of streams read, once ReadOnce was called
+	runs  sync.Pool // *run
+	parts parts
+	ends  ends // of streams read, once ReadOnce was called
 }
 
 // Open reads the header and the L1 table. Size is the file's in bytes, or -1 while it is not known: then r.ReadAt waits
@@ -49,9 +48,9 @@ func Open(r io.ReaderAt, size int64) (*Disk, error) {
 		return nil, err
 	}
 	d.tables = tables{load: d.loadL2, most: maxTableBytes / (int(d.clusterSize) + tableCost), held: map[int64]*table{}}
-	d.clusters.New = func() any { b := make([]byte, d.clusterSize); return &b }
+	d.parts.held, d.parts.read = map[int64]*part{}, map[int64]int64{}
+	d.parts.buffers.New = func() any { b := make([]byte, d.clusterSize); return &b }
 	d.runs.New = func() any { return new(run) }
-	d.last.guest = -1
 	return d, nil
 }
 
@@ -64,5 +63,6 @@ func (d *Disk) Size() int64 { return d.size }
 func (d *Disk) ReadOnce() {
 	if r, ok := d.src.r.(interface{ Release(off, n int64) }); ok {
 		d.src.release = r.Release
+		d.parts.counts = true
 	}
 }

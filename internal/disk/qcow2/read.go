@@ -3,7 +3,6 @@ package qcow2
 import (
 	"errors"
 	"io"
-	"sync"
 )
 
 // maxRun bounds what is read at once for compressed clusters that follow one another in the file, unless one stream
@@ -136,54 +135,4 @@ func (d *Disk) readStreams(r *run, off int64, last extent) ([]byte, error) {
 		return nil, d.shared(last)
 	}
 	return r.buf[:n], err
-}
-
-// inflated is the cluster that was last inflated for a part of it, so that small reads in order inflate it once.
-type inflated struct {
-	mu    sync.Mutex
-	guest int64 // -1: none
-	buf   *[]byte
-}
-
-// readPart reads a part of a compressed cluster.
-func (d *Disk) readPart(p []byte, x extent) error {
-	guest := x.start &^ (d.clusterSize - 1)
-	if d.last.copy(p, guest, x.start) {
-		return nil
-	}
-	r := d.runs.Get().(*run)
-	defer d.runs.Put(r)
-	in, err := d.readStreams(r, x.host, x)
-	if err != nil {
-		return err
-	}
-	buf := d.clusters.Get().(*[]byte)
-	if _, err := d.inflate(*buf, in, x); err != nil {
-		d.clusters.Put(buf)
-		return err
-	}
-	copy(p, (*buf)[x.start-guest:])
-	if old := d.last.keep(guest, buf); old != nil {
-		d.clusters.Put(old)
-	}
-	return nil
-}
-
-func (l *inflated) copy(p []byte, guest, off int64) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.guest != guest {
-		return false
-	}
-	copy(p, (*l.buf)[off-guest:])
-	return true
-}
-
-// keep returns the buffer that buf replaces.
-func (l *inflated) keep(guest int64, buf *[]byte) *[]byte {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	old := l.buf
-	l.guest, l.buf = guest, buf
-	return old
 }

@@ -97,11 +97,11 @@ func (c *tables) get(i int64) ([]byte, error) {
 	t = &table{ready: make(chan struct{})}
 	c.hold(i, t)
 	c.mu.Unlock()
+	defer close(t.ready) // even if load panics: others wait
 	t.b, t.err = c.load(i)
 	if t.err != nil {
 		c.forget(i, t)
 	}
-	close(t.ready)
 	return t.b, t.err
 }
 

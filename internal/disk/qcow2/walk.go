@@ -174,8 +174,8 @@ func (d *Disk) claimStream(x extent) error {
 	case taken:
 		return d.shared(x)
 	case tooMany:
-		return refusal.New("qcow2_tiny_clusters", "The image has more than %d compressed clusters of less than %d bytes. "+
-			"Make one with larger clusters: `qemu-img convert -O qcow2 -o cluster_size=64k IMAGE NEW`.", maxTiny, sectorSize)
+		return refusal.New("qcow2_tiny_clusters", "The image has more than %d compressed clusters of less than %d bytes, and "+
+			"they lie in the file in another order than on the disk. Make one with larger clusters: `qemu-img convert -O qcow2 -o cluster_size=64k IMAGE NEW`.", maxTiny, sectorSize)
 	}
 	return nil
 }

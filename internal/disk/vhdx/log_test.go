@@ -8,9 +8,11 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"sync"
 	"testing"
 
 	"ingot/internal/disk/disktest"
+	"ingot/internal/spool"
 )
 
 // TestDirtyOracle leaves qemu's own log behind, by letting the write fail that it protects, and compares what is read
@@ -176,6 +178,44 @@ func TestReplay(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestReplayOnce reads files that their log makes longer as an import does: through a spool that gives back what was
+// read, the file's last byte before the blocks beyond its end.
+func TestReplayOnce(t *testing.T) {
+	const a, b, c = dataAt, dataAt + mib, dataAt + 2*mib
+	f := build(disk{present: []int{0, 1, 2}})
+	f.logged(logEntry{sequence: 1, flushed: uint64(f.size), last: uint64(f.size + 3*mib), updates: []update{
+		{off: batAt, data: batSector(map[int]int64{0: a, 1: b, 2: c, 4: 7 * mib, 5: 8 * mib, 6: 9 * mib})}}})
+	want := guest(map[int]int{0: 0, 1: 1, 2: 2})
+	for _, size := range []int64{f.size, -1} {
+		for _, readers := range []int{1, 4} {
+			t.Run(fmt.Sprint(size, readers), func(t *testing.T) {
+				s, err := spool.New(t.TempDir(), io.NewSectionReader(f, 0, f.size), spool.Options{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer s.Close()
+				d, err := Open(s, size)
+				if err != nil {
+					t.Fatal(err)
+				}
+				d.ReadOnce()
+				var wg sync.WaitGroup
+				for i := range readers {
+					wg.Go(func() {
+						for at := i * mib; at < len(want); at += readers * mib {
+							got := make([]byte, mib)
+							if _, err := d.ReadAt(got, int64(at)); err != nil || !bytes.Equal(got, want[at:at+mib]) {
+								t.Errorf("block %d: %v, same bytes %t", at/mib, err, bytes.Equal(got, want[at:at+mib]))
+							}
+						}
+					})
+				}
+				wg.Wait()
+			})
+		}
 	}
 }
 

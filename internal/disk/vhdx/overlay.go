@@ -4,14 +4,16 @@ import (
 	"io"
 	"slices"
 	"sort"
+	"sync/atomic"
 )
 
 // overlay is a file with the updates of its log over it.
 type overlay struct {
 	base    io.ReaderAt
 	log     *ring
-	flushed int64 // the file has at least this many bytes, or it has been cut short
-	end     int64 // the replayed file has at least this many
+	flushed int64        // the file has at least this many bytes, or it has been cut short
+	seen    atomic.Int64 // so many bytes of the file were there
+	end     int64        // the replayed file has at least this many
 
 	patches []patch // oldest first
 	bounds  []int64 // ascending: segment i is [bounds[i], bounds[i+1])

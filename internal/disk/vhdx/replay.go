@@ -127,6 +127,9 @@ func tooLarge(off uint64) error {
 // ReadAt reads the file as the replay leaves it.
 func (o *overlay) ReadAt(p []byte, off int64) (int, error) {
 	n, err := o.base.ReadAt(p, off)
+	if n > 0 {
+		o.saw(off + int64(n))
+	}
 	if n < len(p) {
 		if err != nil && !atEnd(err) {
 			return n, err
@@ -145,7 +148,7 @@ func (o *overlay) ReadAt(p []byte, off int64) (int, error) {
 // extend puts zeros where the replay makes the file longer than it is. n bytes of p came from the file, which ends
 // behind them. A file that ends before it was known to be on disk has been cut short.
 func (o *overlay) extend(p []byte, n int, off int64) (int, error) {
-	ok, err := source{r: o.base, size: -1}.holds(max(o.flushed-1, 0))
+	ok, err := o.whole()
 	if err != nil {
 		return n, err
 	}
@@ -155,4 +158,27 @@ func (o *overlay) extend(p []byte, n int, off int64) (int, error) {
 	all := int(min(int64(len(p)), max(o.end-off, int64(n))))
 	clear(p[n:all])
 	return all, nil
+}
+
+// whole reports whether the file has all bytes that were known to be on disk. The last of them may have been given back
+// once it was read, so it is read only if none has been that far; and where that fails, another reader may just have been.
+func (o *overlay) whole() (bool, error) {
+	if o.seen.Load() >= o.flushed {
+		return true, nil
+	}
+	ok, err := source{r: o.base, size: -1}.holds(o.flushed - 1)
+	if ok {
+		o.saw(o.flushed)
+	} else if o.seen.Load() >= o.flushed {
+		return true, nil
+	}
+	return ok, err
+}
+
+func (o *overlay) saw(end int64) {
+	for old := o.seen.Load(); end > old; old = o.seen.Load() {
+		if o.seen.CompareAndSwap(old, end) {
+			return
+		}
+	}
 }

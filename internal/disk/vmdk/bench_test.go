@@ -9,7 +9,7 @@ func BenchmarkReadAt(b *testing.B) {
 	want := guest(32<<20, 41)
 	for name, file := range map[string][]byte{"stream": makeStream(want, options{}).file, "sparse": makeSparse(want, options{}).file} {
 		b.Run(name, func(b *testing.B) {
-			d, err := Open(bytes.NewReader(file), -1)
+			d, err := Open(bytes.NewReader(file), -1, nil)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -33,7 +33,7 @@ func BenchmarkScan(b *testing.B) {
 	file := makeStream(want, options{}).file
 	b.ReportAllocs()
 	for b.Loop() {
-		d, err := Open(bytes.NewReader(file), -1)
+		d, err := Open(bytes.NewReader(file), -1, nil)
 		if err != nil {
 			b.Fatal(err)
 		}

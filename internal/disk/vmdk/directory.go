@@ -26,36 +26,44 @@ func (d *Disk) loadDirectory() error {
 	if s, ok := l.sortMetadata(); !ok {
 		return damaged("vmdk_directory", "its grain directory points to sector %d, which another table or the header takes", s.first)
 	}
+	mapped := 0
+	b := make([]byte, tableEntries*4)
 	for i := range d.tables {
-		if err := d.loadTable(i, int64(binary.LittleEndian.Uint32(directory[4*i:]))); err != nil {
+		n, err := d.loadTable(b, i, int64(binary.LittleEndian.Uint32(directory[4*i:])))
+		if err != nil {
 			return err
 		}
+		mapped += n
 	}
+	l.grains = make([]uint32, 0, mapped)
 	return d.placeGrains(&l)
 }
 
-// readDirectory reads the entries of a grain directory: at most 128 KiB, as maxGrains bounds their number.
+// readDirectory reads the entries of a grain directory: at most 64 KiB, as maxGrains bounds their number.
 func (d *Disk) readDirectory(sector int64) ([]byte, error) {
 	b := make([]byte, 4*len(d.tables))
 	return b, d.fill(b, sector*sectorSize, "grain directory")
 }
 
-func (d *Disk) loadTable(i int, sector int64) error {
+// loadTable reads a table, by b, and returns how many grains it has that are no holes.
+func (d *Disk) loadTable(b []byte, i int, sector int64) (mapped int, err error) {
 	if sector == 0 {
-		return nil
+		return 0, nil
 	}
-	var b [tableEntries * 4]byte
-	if err := d.fill(b[:], sector*sectorSize, "grain tables"); err != nil {
-		return err
+	if err := d.fill(b, sector*sectorSize, "grain tables"); err != nil {
+		return 0, err
 	}
-	t := new(table)
+	t := d.newTable()
 	for j := range t.place {
-		if int64(i)*tableEntries+int64(j) < d.grains {
-			t.place[j] = d.entry(b[4*j:])
+		if int64(i)*tableEntries+int64(j) >= d.grains {
+			break
+		}
+		if t.place[j] = d.entry(b[4*j:]); t.place[j] != 0 {
+			mapped++
 		}
 	}
 	d.tables[i].Store(t)
-	return nil
+	return mapped, nil
 }
 
 // entry reads a grain table entry: a sector, or 0 for a hole or zeros.

@@ -26,7 +26,7 @@ func FuzzOpen(f *testing.F) {
 		if sized {
 			size = int64(len(file))
 		}
-		d, err := Open(bytes.NewReader(file), size)
+		d, err := Open(bytes.NewReader(file), size, nil)
 		if err != nil {
 			if refusal.As(err) == nil {
 				t.Errorf("Open: %v is no refusal", err)

@@ -18,9 +18,9 @@ const (
 	minGrain = 8   // sectors; "must be a power of two and greater than 8", writers of 8 are known
 	maxGrain = 128 // sectors; what VMware and every known writer uses
 
-	// maxGrains bounds the memory: with the most tables that are possible it is about 160 MiB, for which the file must
-	// have 64 MiB of tables. In grains of 64 KiB it is a disk of 1 TiB.
-	maxGrains = 1 << 24
+	// maxGrains bounds the memory: it takes 52 MiB at the most, and 32 MiB more while Open checks them, for which the file
+	// must have 32 MiB of tables. In grains of 64 KiB it is a disk of 512 GiB, in those of 4 KiB one of 32 GiB.
+	maxGrains = 1 << 23
 
 	maxDescriptor = 2048 // sectors; VMware, VirtualBox and qemu write 20
 )

@@ -2,9 +2,12 @@ package vmdk
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -385,5 +388,76 @@ func TestForeignFromQemu(t *testing.T) {
 		} else {
 			t.Log(fmt.Sprint(err))
 		}
+	}
+}
+
+// bomb is the largest map that is read, of a stream whose directory stands in front: every grain is somewhere. None of it
+// is in memory.
+type bomb struct{ head []byte }
+
+const (
+	bombDirectory = 21 // sectors
+	bombTables    = bombDirectory + maxGrains/tableEntries*4/sectorSize
+	bombGrains    = bombTables + maxGrains*4/sectorSize
+)
+
+func newBomb() bomb {
+	o := options{capacity: maxGrains * minGrain, grain: minGrain}
+	return bomb{append(o.header(flagNewline|flagCompressed|flagMarkers, nil, bombDirectory), o.text(streamDescriptor)...)}
+}
+
+func (b bomb) ReadAt(p []byte, off int64) (int, error) {
+	clear(p)
+	if off < bombDirectory*sectorSize {
+		if off < int64(len(b.head)) {
+			copy(p, b.head[off:])
+		}
+		return len(p), nil
+	}
+	for i := int64(0); i < int64(len(p)); i += 4 {
+		if entry := (off + i - bombTables*sectorSize) / 4; off < bombTables*sectorSize {
+			put32(p, i, uint32(bombTables+(off+i-bombDirectory*sectorSize)/4*tableSectors))
+		} else {
+			put32(p, i, uint32(bombGrains+entry))
+		}
+	}
+	return len(p), nil
+}
+
+// A map takes the memory that maxGrains says, and no more while it is read.
+func TestMapBomb(t *testing.T) {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d, err := Open(newBomb(), -1, nil)
+	runtime.ReadMemStats(&after)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if last := d.place(maxGrains - 1); last != bombGrains+maxGrains-1 {
+		t.Errorf("the last grain is at sector %d", last)
+	}
+	if n := after.TotalAlloc - before.TotalAlloc; n > 86<<20 {
+		t.Errorf("%d MiB were allocated", n>>20)
+	}
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	if n := after.HeapAlloc - before.HeapAlloc; n > 54<<20 {
+		t.Errorf("%d MiB are in use", n>>20)
+	}
+	runtime.KeepAlive(d)
+}
+
+// A size that is not wanted is refused before the map is read.
+func TestAccept(t *testing.T) {
+	b := newBomb()
+	refused := errors.New("too large")
+	_, err := Open(io.NewSectionReader(b, 0, bombDirectory*sectorSize), -1, func(guest int64) error {
+		if guest != maxGrains*minGrain*sectorSize {
+			t.Errorf("asked about %d bytes", guest)
+		}
+		return refused
+	})
+	if err != refused {
+		t.Errorf("Open: %v", err)
 	}
 }

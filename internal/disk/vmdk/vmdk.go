@@ -45,8 +45,8 @@ type Disk struct {
 
 // table is a grain table with what is known of its grains. Where a table's pointer is nil, its grains are holes.
 type table struct {
-	place   [tableEntries]uint32 // sector of the grain or of its marker; 0: hole
-	sectors [tableEntries]uint16 // what a compressed grain takes in the file, or a bound of it
+	place   [tableEntries]uint32  // sector of the grain or of its marker; 0: hole
+	sectors *[tableEntries]uint16 // what a compressed grain takes in the file, or a bound of it; nil where grains are plain
 }
 
 // Match reports whether a file begins as a sparse extent does (section "Hosted Sparse Extents").
@@ -58,9 +58,12 @@ func Match(head []byte) bool {
 // file's in bytes, or -1 while that is not known: then the end of the file is where r returns io.EOF. What is not
 // read, or is damaged, is a *refusal.Error; other errors are r's.
 //
+// accept, if it is not nil, is asked what the disk's size will be before the directory is read and gets memory, and its
+// error is Open's.
+//
 // The redundant grain directory is not read: it is a copy for repair, and a file whose first directory is damaged is
 // refused. An unclean shutdown is accepted, as what was written is mapped or is not.
-func Open(r io.ReaderAt, size int64) (*Disk, error) {
+func Open(r io.ReaderAt, size int64, accept func(guestSize int64) error) (*Disk, error) {
 	d := &Disk{r: r, size: size}
 	var sector [sectorSize]byte
 	if err := d.fill(sector[:], 0, "header"); err != nil {
@@ -72,6 +75,11 @@ func Open(r io.ReaderAt, size int64) (*Disk, error) {
 	}
 	if err := d.readDescriptor(); err != nil {
 		return nil, err
+	}
+	if accept != nil {
+		if err := accept(d.Size()); err != nil {
+			return nil, err
+		}
 	}
 	d.grains = (d.head.capacity + d.head.grain - 1) / d.head.grain
 	d.tables = make([]atomic.Pointer[table], (d.grains+tableEntries-1)/tableEntries)
@@ -187,9 +195,17 @@ func (d *Disk) sectors(g int64) int64 {
 func (d *Disk) table(g int64) *table {
 	p := &d.tables[g/tableEntries]
 	if p.Load() == nil {
-		p.Store(new(table))
+		p.Store(d.newTable())
 	}
 	return p.Load()
+}
+
+func (d *Disk) newTable() *table {
+	t := new(table)
+	if d.head.compressed() {
+		t.sectors = new([tableEntries]uint16)
+	}
+	return t
 }
 
 // fill reads p whole at a byte of the file. A file that ends before is truncated.

@@ -20,7 +20,7 @@ import (
 
 func open(t testing.TB, file []byte, size int64) *Disk {
 	t.Helper()
-	d, err := Open(bytes.NewReader(file), size)
+	d, err := Open(bytes.NewReader(file), size, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -185,7 +185,7 @@ func TestStreamIsReadForward(t *testing.T) {
 	want := guest(40<<20, 5)
 	m := makeStream(want, options{})
 	r := &recorder{ReaderAt: bytes.NewReader(m.file)}
-	d, err := Open(r, -1)
+	d, err := Open(r, -1, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,7 +266,7 @@ func TestReadOnce(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f := &onceFile{t: t, file: m.file, gone: make([]bool, len(m.file))}
-			d, err := Open(f, -1)
+			d, err := Open(f, -1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -317,7 +317,7 @@ func readInPieces(t *testing.T, d *Disk, want []byte, piece int64) {
 
 // drain reads all of a file as an import does and returns the error that ended it, nil at the end of the disk.
 func drain(file []byte, size int64, want []byte) error {
-	d, err := Open(bytes.NewReader(file), size)
+	d, err := Open(bytes.NewReader(file), size, nil)
 	if err != nil {
 		return err
 	}
@@ -398,7 +398,7 @@ func (f failing) ReadAt(p []byte, off int64) (int, error) {
 func TestReaderErrorIsPassedOn(t *testing.T) {
 	want := guest(6<<20, 8)
 	for name, file := range map[string][]byte{"stream": makeStream(want, options{}).file, "sparse": makeSparse(want, options{}).file} {
-		d, err := Open(failing{bytes.NewReader(file)}, -1)
+		d, err := Open(failing{bytes.NewReader(file)}, -1, nil)
 		if err != nil {
 			t.Fatal(name, err)
 		}
