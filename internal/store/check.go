@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // checkPage is how many objects, manifests or names the index is asked for at once.
@@ -170,7 +168,7 @@ func (c *check) lost(d Digest) {
 
 // kept calls fn for every object that must be there, several at once.
 func (c *check) kept(ctx context.Context, fn func(context.Context, KeptObject) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := newGroup(ctx)
 	g.SetLimit(c.workers)
 	for after := int64(0); ; {
 		page, err := c.index.Kept(ctx, after, checkPage)

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"slices"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // copyRecords is how many records of a manifest are looked up and read at once: 8 MB at most, two or three times.
@@ -69,16 +67,16 @@ type carried struct {
 }
 
 func (c *copying) run(ctx context.Context) error {
-	g, group := errgroup.WithContext(ctx)
+	g, inner := newGroup(ctx)
 	piles := make(chan *piling)
 	g.Go(func() error {
-		if err := c.read(group, piles); err != nil {
+		if err := c.read(inner, piles); err != nil {
 			return err
 		}
 		close(piles)
 		return nil
 	})
-	g.Go(func() error { return c.write(group, piles) })
+	g.Go(func() error { return c.write(inner, piles) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -173,7 +171,7 @@ func (c *copying) fetch(ctx context.Context, parts []carried) error {
 	if err := c.locate(ctx, parts); err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := newGroup(ctx)
 	g.SetLimit(2 * c.workers) // a read may wait for a network
 	for len(parts) > 0 {
 		n := together(parts)

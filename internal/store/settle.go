@@ -7,8 +7,6 @@ import (
 	"io"
 	"io/fs"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // A write compresses lightly (CodecS2), so that an image is available as soon as it can be. Settling makes of each such
@@ -62,7 +60,7 @@ func (s *Store) Settle(ctx context.Context, opt SettleOptions) (SettleReport, er
 		return report, err
 	}
 	reports := make([]SettleReport, opt.Workers)
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := newGroup(ctx)
 	for i := range reports {
 		g.Go(func() error { return s.settleAll(ctx, opt.Idle, &reports[i]) })
 	}

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Progress counts while a write runs; the counts may be read at any time.
@@ -77,20 +75,20 @@ type writing struct {
 // interrupter is a disk whose reads wait for what has not arrived.
 type interrupter interface{ Interrupt() }
 
-// onFailure calls the disk's Interrupt as soon as a stage has failed. The group's context ends when all went well too,
-// with a cause of its own.
-func (w *writing) onFailure(ctx, group context.Context) (stop func() bool) {
-	return context.AfterFunc(group, func() {
-		if i, ok := w.disk.(interrupter); ok && (ctx.Err() != nil || context.Cause(group) != context.Canceled) {
+// onFailure calls the disk's Interrupt as soon as a stage has failed. The inner context, the group's, ends when all went
+// well too, with a cause of its own.
+func (w *writing) onFailure(ctx, inner context.Context) (stop func() bool) {
+	return context.AfterFunc(inner, func() {
+		if i, ok := w.disk.(interrupter); ok && (ctx.Err() != nil || context.Cause(inner) != context.Canceled) {
 			i.Interrupt()
 		}
 	})
 }
 
 func (w *writing) run(ctx context.Context) error {
-	g, group := errgroup.WithContext(ctx)
-	defer w.onFailure(ctx, group)()
-	ctx = group
+	g, inner := newGroup(ctx)
+	defer w.onFailure(ctx, inner)()
+	ctx = inner
 	segments, cut, found := make(chan *segment), make(chan *segment), make(chan *segment)
 	g.Go(func() error {
 		walk := walker{disk: w.disk, fresh: w.fresh, emit: func(ctx context.Context, s *segment) error {
