@@ -35,6 +35,7 @@ func (s *Store) Write(ctx context.Context, owner Owner, d Disk, progress *Progre
 		packs:     map[string]int64{},
 	}
 	err := w.run(ctx)
+	w.giveBack()
 	if err != nil {
 		return Written{}, errors.Join(err, w.abort())
 	}
@@ -59,6 +60,7 @@ type writing struct {
 	disk     Disk
 	progress *Progress
 	permits  chan struct{} // one for each segment in memory that is not a spare one
+	spares   atomic.Int64  // how many are
 
 	counted map[uint64]struct{} // beginnings of the digests whose stored bytes are in packs; the finder's own
 
@@ -121,6 +123,7 @@ func (w *writing) fresh(ctx context.Context) (*segment, error) {
 	case w.permits <- struct{}{}:
 	case w.spare <- struct{}{}:
 		permits = w.spare
+		w.spares.Add(1)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -137,7 +140,18 @@ func (w *writing) release(s *segment) {
 	}
 	permits := s.permits
 	w.segments.Put(s)
+	if permits == w.spare {
+		w.spares.Add(-1)
+	}
 	<-permits
+}
+
+// giveBack gives up the permits of the segments that a failure has left between the stages: the other writes have the
+// spare ones too.
+func (w *writing) giveBack() {
+	for range w.spares.Swap(0) {
+		<-w.spare
+	}
 }
 
 // cut is the one stage between the readers and the hashers: where a chunk ends depends on where it began.
