@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -24,8 +23,8 @@ func (s *Store) Copy(ctx context.Context, owner Owner, from *Reader, progress *P
 	c := &copying{
 		Store: s, owner: owner, from: from, progress: progress,
 		pending: map[Digest]struct{}{},
-		counted: map[uint64]struct{}{},
-		packs:   map[string]int64{},
+		counted: newSeen(),
+		packs:   usedPacks{},
 	}
 	if err := c.run(ctx); err != nil {
 		if c.pack != nil {
@@ -42,11 +41,11 @@ type copying struct {
 	owner    Owner
 	from     *Reader
 	progress *Progress
-	counted  map[uint64]struct{} // as in writing; the reader's own
+	counted  *seen // as in writing; the reader's own
 
 	mu      sync.Mutex
 	pending map[Digest]struct{} // chunks on their way that the index does not know yet
-	packs   map[string]int64
+	packs   usedPacks
 
 	pack    *packWriter // being filled
 	written Written
@@ -149,13 +148,9 @@ func (c *copying) lookUp(ctx context.Context, p *piling, records []record) error
 
 // decide says whether a chunk must be copied, of which the index says where it is.
 func (c *copying) decide(r *record, l *Location) bool {
-	key := binary.LittleEndian.Uint64(r.digest[:])
-	_, counted := c.counted[key]
-	c.counted[key] = struct{}{}
+	first := c.counted.add(r.digest)
 	if l.Pack != "" {
-		if !counted {
-			c.packs[l.Pack] += int64(l.Stored)
-		}
+		c.packs.use(l, first)
 		return false
 	}
 	_, pending := c.pending[r.digest]
@@ -314,7 +309,7 @@ func (c *copying) finishPack(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range p.entries {
-		c.packs[locations[i].Pack] += int64(locations[i].Stored)
+		c.packs.use(&locations[i], true)
 		delete(c.pending, p.entries[i].Digest)
 	}
 	return nil

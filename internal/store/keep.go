@@ -127,7 +127,7 @@ func (w *writing) finishPack(ctx context.Context, p *packWriter) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range p.entries {
-		w.packs[locations[i].Pack] += int64(locations[i].Stored)
+		w.packs.use(&locations[i], true)
 		delete(w.pending, p.entries[i].Digest)
 	}
 	return nil

@@ -31,8 +31,8 @@ func (s *Store) Write(ctx context.Context, owner Owner, d Disk, progress *Progre
 		permits:   make(chan struct{}, s.ownSegments()),
 		finishing: make(chan struct{}, 1),
 		pending:   map[Digest]struct{}{},
-		counted:   map[uint64]struct{}{},
-		packs:     map[string]int64{},
+		counted:   newSeen(),
+		packs:     usedPacks{},
 	}
 	err := w.run(ctx)
 	w.giveBack()
@@ -62,11 +62,11 @@ type writing struct {
 	permits  chan struct{} // one for each segment in memory that is not a spare one
 	spares   atomic.Int64  // how many are
 
-	counted map[uint64]struct{} // beginnings of the digests whose stored bytes are in packs; the finder's own
+	counted *seen // chunks whose stored bytes are in packs, or will be; the finder's own
 
 	mu      sync.Mutex
 	pending map[Digest]struct{} // chunks in packs that the index does not know yet
-	packs   map[string]int64
+	packs   usedPacks
 
 	pack      *packWriter // being filled
 	manifest  *manifestWriter
