@@ -10,6 +10,7 @@ import (
 
 	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
+	"ingot/internal/refusal"
 	"ingot/internal/store"
 	"ingot/internal/store/storetest"
 )
@@ -129,14 +130,55 @@ func testPinBesideCondemn(t *testing.T, c *Catalog) {
 	}
 }
 
-func TestPinBesideCondemn(t *testing.T) {
+// A publication that comes while a repair ends a pack that it relies on waits, and is refused.
+func testPublishBesideMend(t *testing.T, c *Catalog) {
+	d := newDesk(t, c)
+	o := d.Import()
+	entry := store.Entry{Digest: store.Digest{1}, Location: store.Location{Pack: "packs/a", Offset: 16, Stored: 1, Length: 1}}
+	if err := d.Begin(t.Context(), o, store.KindPack, "packs/a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Add(t.Context(), o, "packs/a", 100, []store.Entry{entry}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Begin(t.Context(), o, store.KindManifest, "manifests/a"); err != nil {
+		t.Fatal(err)
+	}
+	x := d.Catalog.(*ChunkIndex)
+	published := make(chan error)
+	err := c.write(t.Context(), func(tx *tx) error {
+		source, err := x.lockOld(t.Context(), tx, "packs/a")
+		if err != nil || source == 0 {
+			t.Errorf("lockOld = %d, %v", source, err)
+		}
+		go func() {
+			_, err := d.Publish(o, store.Written{Manifest: store.Digest{2}, Object: "manifests/a", Packs: map[string]int64{"packs/a": 1}})
+			published <- err
+		}()
+		time.Sleep(200 * time.Millisecond) // Publish has found the pack, pinned and live
+		return moveUsers(t.Context(), tx, source, 0)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := <-published; refusal.As(err) == nil || refusal.As(err).Code != "store_repaired" {
+		t.Errorf("Publish: %v", err)
+	}
+}
+
+// besides runs a test of two transactions on both engines.
+func besides(t *testing.T, test func(*testing.T, *Catalog)) {
 	t.Run("SQLite", func(t *testing.T) {
-		testPinBesideCondemn(t, openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db")))
+		test(t, openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db")))
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		testPinBesideCondemn(t, openTest(t, pgtest.Start(t).Database(t)))
+		test(t, openTest(t, pgtest.Start(t).Database(t)))
 	})
 }
+
+func TestPinBesideCondemn(t *testing.T) { besides(t, testPinBesideCondemn) }
+
+func TestPublishBesideMend(t *testing.T) { besides(t, testPublishBesideMend) }
 
 // Two stores in one database know nothing of each other's chunks.
 func TestChunkIndexesAreApart(t *testing.T) {
