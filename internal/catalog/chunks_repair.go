@@ -67,12 +67,11 @@ func (x *ChunkIndex) lockOld(ctx context.Context, t *tx, old string) (int64, err
 			return 0, err
 		}
 	}
-	// By its name: a settling may have given the row to another object meanwhile.
-	live, err := ids(ctx, t, `SELECT id FROM object WHERE store_id = $1 AND name = $2 AND state = 'live' {{for update}}`, x.store, old)
-	if err != nil || len(live) == 0 || live[0] != found[0] {
+	id, err := x.lockPack(ctx, t, old)
+	if err != nil || id != found[0] { // a settling has given the row to another object meanwhile
 		return 0, err
 	}
-	return live[0], nil
+	return id, nil
 }
 
 func (x *ChunkIndex) giveUp(ctx context.Context, t *tx, pack string) error {

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
@@ -166,6 +167,61 @@ func testPublishBesideMend(t *testing.T, c *Catalog) {
 	}
 }
 
+// Who keeps a pack waits for the image that is being deleted, and then sees that it has let go of the pack.
+func testKeepBesideDrop(t *testing.T, c *Catalog) {
+	d := newDesk(t, c)
+	var images []int64
+	for i := range byte(2) {
+		o := d.Import()
+		name := fmt.Sprint("manifests/", i)
+		if i == 0 {
+			if err := d.Begin(t.Context(), o, store.KindPack, "packs/a"); err != nil {
+				t.Fatal(err)
+			}
+			entry := store.Entry{Digest: store.Digest{1}, Location: store.Location{Pack: "packs/a", Offset: 16, Stored: 1, Length: 1}}
+			if _, err := d.Add(t.Context(), o, "packs/a", 100, []store.Entry{entry}); err != nil {
+				t.Fatal(err)
+			}
+		} else if _, err := d.Find(t.Context(), o, []store.Digest{{1}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Begin(t.Context(), o, store.KindManifest, name); err != nil {
+			t.Fatal(err)
+		}
+		id, err := d.Publish(o, store.Written{Manifest: store.Digest{2 + i}, Object: name, Packs: map[string]int64{"packs/a": 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, id)
+	}
+	sparse, err := d.Sparse(t.Context(), 10)
+	if err != nil || len(sparse) != 1 {
+		t.Fatalf("Sparse = %v, %v", sparse, err)
+	}
+	kept := make(chan error, 1)
+	err = c.write(t.Context(), func(x *tx) error {
+		dropped, err := ids(t.Context(), x, `DELETE FROM image_region WHERE image_id = $1 RETURNING manifest_id`, images[0])
+		if err != nil {
+			return err
+		}
+		if err := dropManifest(t.Context(), x, dropped[0]); err != nil {
+			return err
+		}
+		go func() { kept <- d.Keep(t.Context(), sparse[0]) }()
+		time.Sleep(200 * time.Millisecond)
+		if len(kept) > 0 {
+			t.Error("Keep did not wait")
+		}
+		return nil
+	})
+	if err := errors.Join(err, <-kept); err != nil {
+		t.Fatal(err)
+	}
+	if sparse, err := d.Sparse(t.Context(), 10); err != nil || len(sparse) != 1 {
+		t.Errorf("the pack that was let go of is looked at no more: %v, %v", sparse, err)
+	}
+}
+
 // besides runs a test of two transactions on both engines.
 func besides(t *testing.T, test func(*testing.T, *Catalog)) {
 	t.Run("SQLite", func(t *testing.T) {
@@ -177,6 +233,8 @@ func besides(t *testing.T, test func(*testing.T, *Catalog)) {
 }
 
 func TestPinBesideCondemn(t *testing.T) { besides(t, testPinBesideCondemn) }
+
+func TestKeepBesideDrop(t *testing.T) { besides(t, testKeepBesideDrop) }
 
 func TestPublishBesideMend(t *testing.T) { besides(t, testPublishBesideMend) }
 
