@@ -93,12 +93,18 @@ func newPostgres() *dialect {
 	}
 }
 
+// SQLiteFile returns the file of a database's URL; false if it is not one of SQLite.
+func SQLiteFile(database string) (string, bool) {
+	rest, ok := strings.CutPrefix(database, "sqlite:")
+	return strings.TrimPrefix(rest, "//"), ok
+}
+
 // connect opens the pools of connections; nothing is sent to a server yet.
 func connect(database string, opt Options) (*Catalog, error) {
-	scheme, rest, _ := strings.Cut(database, ":")
-	switch scheme {
-	case "sqlite":
-		return connectSQLite(strings.TrimPrefix(rest, "//"), opt)
+	if file, ok := SQLiteFile(database); ok {
+		return connectSQLite(file, opt)
+	}
+	switch scheme, _, _ := strings.Cut(database, ":"); scheme {
 	case "postgres", "postgresql":
 		return connectPostgres(database, opt)
 	}
