@@ -84,7 +84,7 @@ func (x *ChunkIndex) enlist(ctx context.Context, t *tx, pack string, size, light
 	if pack == "" {
 		return 0, nil
 	}
-	err = t.row(ctx, `UPDATE object SET state = 'live', size = $3, light = $4 WHERE store_id = $1 AND name = $2 AND state = 'writing'
+	err = t.row(ctx, `UPDATE object SET state = 'live', size = $3, light = $4, until = 0 WHERE store_id = $1 AND name = $2 AND state = 'writing'
 		AND import_id IS NULL RETURNING id`, x.store, pack, size, light).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("pack %s took too long to write: %w", pack, err)

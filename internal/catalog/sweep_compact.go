@@ -11,8 +11,8 @@ import (
 // maxManifests is how many manifests a pack may serve and still be rewritten: all of them are read for that.
 const maxManifests = 256
 
-// Sparse returns packs that are worth a look: nothing pins them, something has let go of them, and no manifest uses
-// half of them. What a damaged manifest relies on stays as it is: its list of chunks may be what is lost.
+// Sparse returns packs that are worth a look: nothing pins them, something has let go of them, no manifest uses half of
+// them, and nobody has put them off. What a damaged manifest relies on stays as it is: its list of chunks may be what is lost.
 func (x *ChunkIndex) Sparse(ctx context.Context, limit int) (packs []store.SparsePack, err error) {
 	// What one manifest uses half of is worth its room. One statement decides and deletes, so that a row that comes
 	// meanwhile stays.
@@ -27,7 +27,7 @@ func (x *ChunkIndex) Sparse(ctx context.Context, limit int) (packs []store.Spars
 	}
 	err = x.c.read(ctx, func(t *tx) error {
 		found, err := ids(ctx, t, `SELECT DISTINCT o.id FROM loose l JOIN object o ON o.id = l.object_id
-			WHERE l.store_id = $1 AND o.state = 'live' AND NOT EXISTS (SELECT 1 FROM pin p WHERE p.object_id = o.id)
+			WHERE l.store_id = $1 AND o.state = 'live' AND o.until <= {{now}} AND NOT EXISTS (SELECT 1 FROM pin p WHERE p.object_id = o.id)
 			AND EXISTS (SELECT 1 FROM manifest_pack r WHERE r.object_id = o.id)
 			AND NOT EXISTS (SELECT 1 FROM manifest_pack r JOIN manifest m ON m.id = r.manifest_id
 				WHERE r.object_id = o.id AND m.damaged) ORDER BY o.id LIMIT $2`, x.store, limit)

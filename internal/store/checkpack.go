@@ -163,25 +163,21 @@ func (p *packCheck) compare(ctx context.Context) error {
 // chunks reads a pack's chunks and checks each against its digest. One that the index locates elsewhere is lost to
 // nobody.
 func (p *packCheck) chunks(ctx context.Context) error {
-	w := window{object: objectReader{ctx, p.objects, p.o.Name}, size: p.size}
-	chunk := make([]byte, maxChunk)
+	r := p.reader(ctx, p.o.Name, p.size)
 	bad, first := 0, ""
 	for i := range p.entries {
 		e := &p.entries[i]
-		reason := errors.New("beyond the end of the pack")
-		if e.plausible() && e.Offset <= p.size-int64(e.Stored) {
-			stored, err := w.bytes(e.Offset, int(e.Stored))
-			if err != nil {
-				return err
-			}
-			reason = p.codecs.decode(chunk[:e.Length], stored, e.Codec, e.Digest)
+		_, _, err := r.read(e)
+		damage := (*DamageError)(nil)
+		if err != nil && !errors.As(err, &damage) {
+			return err
 		}
 		switch {
-		case reason == nil && p.located[e.Digest]:
+		case damage == nil && p.located[e.Digest]:
 			p.good = append(p.good, *e)
-		case reason != nil:
+		case damage != nil:
 			if bad++; bad == 1 {
-				first = e.Digest.String() + ": " + reason.Error()
+				first = e.Digest.String() + ": " + damage.Cause.Error()
 			}
 			if p.located[e.Digest] {
 				p.lost(e.Digest)
@@ -194,31 +190,4 @@ func (p *packCheck) chunks(ctx context.Context) error {
 	}
 	p.count(func(r *CheckReport) { r.Packs++; r.Objects++; r.Chunks += int64(len(p.entries)); r.Bytes += p.size })
 	return nil
-}
-
-// windowSize is how much of a pack is read at once when all of it is wanted.
-const windowSize = 4 << 20
-
-// window reads an object of known size forward in large pieces.
-type window struct {
-	object objectReader
-	size   int64
-	off    int64
-	buf    []byte
-}
-
-// bytes returns n bytes, at most windowSize, which must lie in the object. They are good until the next call.
-func (w *window) bytes(off int64, n int) ([]byte, error) {
-	if off < w.off || off+int64(n) > w.off+int64(len(w.buf)) {
-		want := int(min(windowSize, w.size-off))
-		if cap(w.buf) < want {
-			w.buf = make([]byte, want)
-		}
-		w.off, w.buf = off, w.buf[:want]
-		if err := readFull(w.object, w.buf, off); err != nil {
-			w.buf = w.buf[:0]
-			return nil, err
-		}
-	}
-	return w.buf[off-w.off:][:n], nil
 }

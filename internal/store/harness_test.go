@@ -27,6 +27,7 @@ type house struct {
 	*store.Store
 	t        testing.TB
 	database string
+	folder   string
 	catalog  *catalog.Catalog
 	objects  store.Objects
 	account  int64
@@ -47,7 +48,7 @@ func openHouse(t testing.TB, database, folder string, wrap func(store.Objects) s
 	ids := must(cat.SetRegions(t.Context(), map[string]string{region: "file:store"}))(t)
 	files := must(local.Open(folder))(t)
 	t.Cleanup(func() { files.Close() })
-	h := &house{t: t, database: database, catalog: cat, objects: files, id: ids[region]}
+	h := &house{t: t, database: database, folder: folder, catalog: cat, objects: files, id: ids[region]}
 	if wrap != nil {
 		h.objects = wrap(files)
 	}

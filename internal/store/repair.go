@@ -84,8 +84,9 @@ func (p *packCheck) mend(ctx context.Context) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		for _, e := range p.good {
-			if err := p.copyChunk(ctx, w, e); err != nil {
+		from := p.reader(ctx, p.o.Name, p.size)
+		for i := range p.good {
+			if err := from.copyTo(w, &p.good[i]); err != nil {
 				return "", errors.Join(err, w.object.Abort())
 			}
 		}
@@ -99,15 +100,6 @@ func (p *packCheck) mend(ctx context.Context) (string, error) {
 		return "", err
 	}
 	return fmt.Sprintf("%d chunks are in a new pack, %d are lost here", len(entries), len(lost)), nil
-}
-
-// reserve begins a pack of the repair's own.
-func (c *check) reserve(ctx context.Context) (*packWriter, error) {
-	name := newName(KindPack)
-	if err := c.index.Reserve(ctx, name); err != nil {
-		return nil, err
-	}
-	return createPack(ctx, c.objects, name)
 }
 
 // brokenManifest is a manifest that a repair looks at twice: before and after it has looked for what is missing.

@@ -95,7 +95,7 @@ func (s *search) own(name string) bool { return s.pack != nil && s.pack.name == 
 
 // take copies a chunk from a store, if what is there is the chunk.
 func (s *search) take(ctx context.Context, from *Store, e Entry) error {
-	stored, err := from.checked(ctx, e)
+	stored, _, err := from.reader(ctx, e.Pack, e.Offset+int64(e.Stored)).read(&e)
 	var damage *DamageError
 	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &damage) {
 		return nil

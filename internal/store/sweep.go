@@ -49,8 +49,8 @@ func (s *Store) Sweep(ctx context.Context) (SweepReport, error) {
 	var report SweepReport
 	err := s.delete(ctx, &report)
 	if err == nil {
-		if err = s.compact(ctx, &report); err == nil && report.Rewritten > 0 {
-			err = s.delete(ctx, &report)
+		if err = s.compact(ctx, &report); report.Rewritten > 0 {
+			err = errors.Join(err, s.delete(ctx, &report))
 		}
 	}
 	return report, err
