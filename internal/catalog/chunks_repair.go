@@ -15,7 +15,7 @@ import (
 
 // Mend makes a durable pack known in place of another. The new pack has another name, by which a publication that relies
 // on the old one is refused (see referToPacks): so an import cannot count on a chunk that is no longer there.
-func (x *ChunkIndex) Mend(ctx context.Context, old, pack string, size int64, entries []store.Entry) (done bool, err error) {
+func (x *ChunkIndex) Mend(ctx context.Context, old, pack string, size int64, entries []store.Entry, grace time.Duration) (done bool, err error) {
 	err = x.c.writeAside(ctx, func(t *tx) error {
 		done = false
 		source, err := x.lockOld(ctx, t, old)
@@ -44,7 +44,11 @@ func (x *ChunkIndex) Mend(ctx context.Context, old, pack string, size int64, ent
 			_, err := t.exec(ctx, `UPDATE object SET size = $2 WHERE id = $1`, source, size)
 			return err
 		}
-		return moveUsers(ctx, t, source, target)
+		if err := moveUsers(ctx, t, source, target); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `UPDATE object SET again = {{now}} + $2 WHERE id = $1`, source, grace.Milliseconds())
+		return err
 	})
 	return done && err == nil, err
 }

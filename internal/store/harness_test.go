@@ -294,6 +294,13 @@ func (f *faults) ReadAt(ctx context.Context, name string, p []byte, off int64) e
 	return f.Objects.ReadAt(ctx, name, p, off)
 }
 
+func (f *faults) Stat(ctx context.Context, name string) (int64, error) {
+	if err := f.fail("stat", name); err != nil {
+		return 0, err
+	}
+	return f.Objects.Stat(ctx, name)
+}
+
 func (f *faults) Delete(ctx context.Context, name string) error {
 	if err := f.fail("delete", name); err != nil {
 		return err

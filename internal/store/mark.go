@@ -79,4 +79,15 @@ func claim(ctx context.Context, objects Objects, marks Marks, id int64, place st
 	return mark, err
 }
 
-func isMark(name string) bool { return strings.HasPrefix(name, markFolder+"/") }
+// anyMark returns a mark that a place has, always the same one, "" if it has none.
+func anyMark(ctx context.Context, objects Objects) (mark string, err error) {
+	for o, err := range objects.List(ctx, markFolder) {
+		if err != nil {
+			return "", err
+		}
+		if mark == "" || o.Name < mark {
+			mark = o.Name
+		}
+	}
+	return mark, nil
+}

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"io"
 	"iter"
+	"strings"
 )
 
 // Objects is a place that keeps objects. An object is written once, under a name that nobody else uses, and deleted
@@ -53,5 +54,17 @@ func newName(kind Kind) string {
 	var id [16]byte
 	rand.Read(id[:]) // never fails: crypto/rand ends the process first
 	name := hex.EncodeToString(id[:])
-	return string(kind) + "s/" + name[:2] + "/" + name
+	return kind.folder() + "/" + name[:2] + "/" + name
+}
+
+func (k Kind) folder() string { return string(k) + "s" }
+
+// isName says whether newName may have made a name.
+func isName(kind Kind, name string) bool {
+	id, ok := strings.CutPrefix(name, kind.folder()+"/")
+	if !ok || len(id) != 2+1+32 || id[2] != '/' || id[:2] != id[3:5] {
+		return false
+	}
+	b, err := hex.DecodeString(id[3:])
+	return err == nil && hex.EncodeToString(b) == id[3:]
 }
