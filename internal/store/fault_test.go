@@ -327,3 +327,38 @@ func TestDeleteFails(t *testing.T) {
 	}
 	h.wantEmpty()
 }
+
+// A place that does not answer is not asked to delete one object after the other; one that refuses some deletes the rest.
+func TestDeletionsEndWhereNothingAnswers(t *testing.T) {
+	for _, answers := range []bool{false, true} {
+		tried, refused := 0, map[string]bool{}
+		armed := false
+		h := newHouse(t, func(o store.Objects) store.Objects {
+			return &faults{o, func(did, name string) error {
+				if !armed || answers && did != "delete" {
+					return nil
+				}
+				if did == "delete" {
+					tried++
+				}
+				if answers && len(refused) >= 5 && !refused[name] {
+					return nil
+				}
+				refused[name] = true
+				return errFault
+			}}
+		})
+		for seed := range uint64(6) {
+			id, _ := h.keep(whole(guest(1<<20, seed)))
+			h.delete(id)
+		}
+		armed = true
+		report, err := h.Sweep(t.Context())
+		if !errors.Is(err, errFault) || answers && (tried != 12 || report.Deleted != 7) || !answers && tried != 3 {
+			t.Errorf("answers %v: %d of 12 deletions were tried, %d done; %v", answers, tried, report.Deleted, err)
+		}
+		armed = false
+		h.sweep()
+		h.wantEmpty()
+	}
+}

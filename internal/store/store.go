@@ -4,6 +4,7 @@
 package store
 
 import (
+	"io"
 	"runtime"
 	"sync"
 )
@@ -61,4 +62,12 @@ func New(objects Objects, index Catalog) (*Store, error) {
 	}
 	s.spare = make(chan struct{}, s.spareSegments())
 	return s, nil
+}
+
+// Close closes what the place of objects keeps open. Reads and writes should have ended.
+func (s *Store) Close() error {
+	if c, ok := s.objects.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }
