@@ -130,10 +130,14 @@ func (s *service) openRegions(ctx context.Context) (err error) {
 	if s.storeOf, err = set(ctx, urls); err != nil {
 		return err
 	}
-	if s.stores, err = openStores(ctx, s.catalog, s.cmd.Data); err == nil {
-		s.stores.log = s.log
+	if s.stores, err = openStores(ctx, s.catalog, s.cmd.Data); err != nil {
+		return err
 	}
-	return err
+	s.stores.log = s.log
+	if gone := s.stores.gone(); gone != nil {
+		s.log.Warn("a former store is not there: what only it has cannot be read", "error", gone)
+	}
+	return nil
 }
 
 // regionStore returns the store that a region's images go to.
@@ -332,6 +336,9 @@ func (s *service) close() error {
 		if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
 			errs = append(errs, err)
 		}
+	}
+	if s.stores != nil {
+		errs = append(errs, s.stores.close())
 	}
 	if s.catalog != nil {
 		errs = append(errs, s.catalog.Close())
