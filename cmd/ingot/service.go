@@ -24,6 +24,7 @@ import (
 	"ingot/internal/refusal"
 	"ingot/internal/source"
 	"ingot/internal/store"
+	"ingot/internal/store/local"
 	"ingot/internal/upload"
 )
 
@@ -58,7 +59,7 @@ func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *servi
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if err := os.MkdirAll(cmd.Data, 0o700); err != nil {
+	if err := local.MakeFolder(cmd.Data); err != nil {
 		return nil, err
 	}
 	if s.locks, err = cmd.lock(); err != nil {
