@@ -315,23 +315,11 @@ func (c *copying) finishPack(ctx context.Context) error {
 	return nil
 }
 
-// copyManifest copies the manifest, byte for byte and checked.
+// copyManifest copies the manifest.
 func (c *copying) copyManifest(ctx context.Context) error {
-	name := newName(KindManifest)
-	if err := c.index.Begin(ctx, c.owner, KindManifest, name); err != nil {
+	c.written.Object, c.written.Size = newName(KindManifest), c.from.Manifest().Size()
+	if err := c.index.Begin(ctx, c.owner, KindManifest, c.written.Object); err != nil {
 		return err
 	}
-	object, err := c.objects.Create(ctx, name)
-	if err != nil {
-		return err
-	}
-	m := c.from.Manifest()
-	if err := m.WriteRange(ctx, object, 0, m.Size()); err != nil {
-		return errors.Join(err, object.Abort())
-	}
-	c.written.Object, c.written.Size = name, m.Size()
-	if err := object.Commit(); err != nil {
-		return errors.Join(err, object.Abort())
-	}
-	return nil
+	return c.from.Manifest().copyTo(ctx, c.objects, c.written.Object)
 }

@@ -5,6 +5,7 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"io"
+	"io/fs"
 	"iter"
 	"strings"
 )
@@ -46,6 +47,12 @@ type ObjectWriter interface {
 type ObjectInfo struct {
 	Name string
 	Size int64
+}
+
+// ValidName says whether an object may have a name: one that every place can take, since a store may be copied from one to
+// another, and that leads out of none.
+func ValidName(name string) bool {
+	return fs.ValidPath(name) && !strings.HasPrefix(name, ".") && !strings.Contains(name, "/.")
 }
 
 // newName returns a name for an object that no other process can choose. Two hexadecimal digits of folder keep a

@@ -58,9 +58,6 @@ type UseIndex interface {
 	// Unused returns packs that nobody relies on and that no sweep would look at.
 	Unused(ctx context.Context) ([]KeptObject, error)
 
-	// Extent returns how many objects there must be, and their bytes.
-	Extent(ctx context.Context) (objects, bytes int64, err error)
-
 	// Loosen lets the next sweep look at packs.
 	Loosen(ctx context.Context, packs []string) error
 }
@@ -239,7 +236,11 @@ func (c *check) recast(ctx context.Context, m KeptManifest, code DamageCode) err
 		if err != nil {
 			continue // the other store's check tells
 		}
-		size, err := c.copyManifest(ctx, &m, from.Manifest())
+		m.Object = newName(KindManifest)
+		if err := c.index.Reserve(ctx, m.Object); err != nil {
+			return err
+		}
+		err = from.Manifest().copyTo(ctx, c.objects, m.Object)
 		var damage *DamageError
 		if errors.As(err, &damage) || errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -247,31 +248,11 @@ func (c *check) recast(ctx context.Context, m KeptManifest, code DamageCode) err
 		if err != nil {
 			return err
 		}
-		if err := c.index.Recast(ctx, m.ID, m.Object, size); err != nil {
+		if err := c.index.Recast(ctx, m.ID, m.Object, from.Manifest().Size()); err != nil {
 			return err
 		}
 		_, _, err = c.read(ctx, m)
 		return err
 	}
 	return nil
-}
-
-// copyManifest writes a manifest to a new object, by whose name m goes from then on.
-func (c *check) copyManifest(ctx context.Context, m *KeptManifest, from ManifestFile) (int64, error) {
-	name := newName(KindManifest)
-	if err := c.index.Reserve(ctx, name); err != nil {
-		return 0, err
-	}
-	w, err := c.objects.Create(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	if err := from.WriteRange(ctx, w, 0, from.Size()); err != nil {
-		return 0, errors.Join(err, w.Abort())
-	}
-	if err := w.Commit(); err != nil {
-		return 0, errors.Join(err, w.Abort())
-	}
-	m.Object = name
-	return from.Size(), nil
 }

@@ -60,7 +60,7 @@ func New(objects Objects, index Catalog) (*Store, error) {
 			return &b
 		}},
 	}
-	s.spare = make(chan struct{}, s.spareSegments())
+	s.spare = make(chan struct{}, s.ownSegments())
 	return s, nil
 }
 

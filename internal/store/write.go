@@ -42,11 +42,10 @@ func (s *Store) Write(ctx context.Context, owner Owner, d Disk, progress *Progre
 	return w.written, nil
 }
 
-// ownSegments is how many segments every write may have in memory, which is enough for all stages to go on. spareSegments
-// is how many more all writes of the store together may have, so that every stage has work while the finder gathers: one
-// write alone has them all.
-func (s *Store) ownSegments() int   { return findSegments/2 + 3*s.workers }
-func (s *Store) spareSegments() int { return findSegments/2 + 3*s.workers }
+// ownSegments is how many segments every write may have in memory, which is enough for all stages to go on. As many more
+// are spare ones, of all writes of the store together, so that every stage has work while the finder gathers: one write
+// alone has them all.
+func (s *Store) ownSegments() int { return findSegments/2 + 3*s.workers }
 
 // writing is one Write. Its stages hand segments on:
 //

@@ -11,7 +11,6 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync"
 
 	"golang.org/x/sys/unix"
@@ -73,7 +72,7 @@ func (s *Store) Close() error {
 
 // path returns the file of an object. A name that could leave the folder, or meet a temporary file, is refused.
 func (s *Store) path(name string) (string, error) {
-	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
+	if !store.ValidName(name) {
 		return "", fmt.Errorf("object name %q: %w", name, fs.ErrInvalid)
 	}
 	return filepath.Join(s.root, filepath.FromSlash(name)), nil
