@@ -160,7 +160,7 @@ func (s *service) wantRestored(ids map[string]int64, disks map[string][]byte, la
 func TestStraysGoAfterTheGrace(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
 	s := start(t, data)
-	stray := filepath.Join(data, "store", "packs", "stray")
+	stray := filepath.Join(data, "store", "packs", "ab", "ab0123456789abcdef0123456789abcd")
 	if err := os.MkdirAll(filepath.Dir(stray), 0o700); err != nil {
 		t.Fatal(err)
 	}

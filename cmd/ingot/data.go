@@ -65,19 +65,37 @@ func ownData(ctx context.Context, cat *catalog.Catalog, dir string) error {
 	return err
 }
 
-// lockData takes the data directory for this process. A SQLite catalogue has one service at a time; the kernel frees
-// the lock when the process ends, however it ends.
-func lockData(dir string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+// lock makes this process the only service on a SQLite catalogue, which is locked beside its file, and on the data
+// directory. A catalogue on PostgreSQL has several services: nothing is locked. The kernel frees the locks when the process
+// ends, however it ends.
+func (f dataFlags) lock() (locks []*os.File, err error) {
+	database, ok := catalog.SQLiteFile(f.databaseURL())
+	if !ok || database == "" {
+		return nil, nil
+	}
+	if real, err := filepath.EvalSymlinks(database); err == nil {
+		database = real
+	}
+	for _, name := range []string{filepath.Join(f.Data, "lock"), database + ".lock"} {
+		file, err := lockFile(name)
+		if errors.Is(err, unix.EWOULDBLOCK) {
+			err = fmt.Errorf("another service is running on %s; stop it, or give this one its own --data (several processes on one catalogue need --database postgres://…)", filepath.Dir(name))
+		}
+		if err != nil {
+			return locks, err
+		}
+		locks = append(locks, file)
+	}
+	return locks, nil
+}
+
+func lockFile(name string) (*os.File, error) {
+	f, err := os.OpenFile(name, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	if err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EWOULDBLOCK) {
-			return nil, fmt.Errorf("another service is running on %s; stop it, or give this one its own --data (several processes on one catalogue need --database postgres://…)", dir)
-		}
-		return nil, err
+		return nil, errors.Join(err, f.Close())
 	}
 	return f, nil
 }

@@ -35,7 +35,7 @@ func (c *gcCmd) Run(ctx context.Context, term terminal) error {
 		return err
 	}
 	report, err := kept.sweep(ctx)
-	if err != nil {
+	if err = errors.Join(err, kept.gone()); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(term.Out, "%d objects deleted, %d packs rewritten, %s freed\n", report.Deleted, report.Rewritten, sizeText(report.Freed))

@@ -24,6 +24,7 @@ import (
 	"ingot/internal/refusal"
 	"ingot/internal/source"
 	"ingot/internal/store"
+	"ingot/internal/store/local"
 	"ingot/internal/upload"
 )
 
@@ -31,7 +32,7 @@ import (
 type service struct {
 	cmd     *serveCmd
 	log     *slog.Logger
-	lock    *os.File // nil where the database is shared
+	locks   []*os.File // none where the database is shared
 	catalog *catalog.Catalog
 	stores  *stores
 	storeOf map[string]int64 // by region
@@ -49,8 +50,8 @@ type service struct {
 // How long what is under way at a shutdown may take: requests to end, and imports to be handed back.
 const shutdownGrace = 10 * time.Second
 
-// openService opens the data directory and listens; run then does the work. The order: the lock before anything that
-// another process could be using, and the listener last, so that who can connect is answered.
+// openService opens the data directory and listens; run then does the work. The order: the locks before anything that
+// another process could be using, the catalogue's schema too, and the listener last, so that who can connect is answered.
 func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *service, err error) {
 	s := &service{cmd: cmd, log: log, metrics: newMetrics(), sweep: make(chan struct{}, 1)}
 	defer func() {
@@ -58,14 +59,19 @@ func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *servi
 			err = errors.Join(err, s.close())
 		}
 	}()
-	if err := os.MkdirAll(cmd.Data, 0o700); err != nil {
+	if err := local.MakeFolder(cmd.Data); err != nil {
+		return nil, err
+	}
+	if s.locks, err = cmd.lock(); err != nil {
 		return nil, err
 	}
 	if s.catalog, err = catalog.Open(ctx, cmd.databaseURL(), catalog.Options{NoMigrate: cmd.NoMigrate, Log: log}); err != nil {
 		return nil, err
 	}
-	if err := s.takeOver(ctx); err != nil {
-		return nil, err
+	if len(s.locks) > 0 { // every lease is stale: the process that held it has ended
+		if err := s.catalog.ReleaseAll(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if err := ownData(ctx, s.catalog, cmd.Data); err != nil {
 		return nil, err
@@ -84,18 +90,6 @@ func openService(ctx context.Context, cmd *serveCmd, log *slog.Logger) (_ *servi
 	}
 	s.openSettler()
 	return s, s.openAPI(ctx)
-}
-
-// takeOver makes this process the only one on a SQLite catalogue. Every lease in it is then stale: the process that
-// held it has ended.
-func (s *service) takeOver(ctx context.Context) (err error) {
-	if s.catalog.Shared() {
-		return nil
-	}
-	if s.lock, err = lockData(s.cmd.Data); err != nil {
-		return err
-	}
-	return s.catalog.ReleaseAll(ctx)
 }
 
 // alone says that no other process can be running on the database, which may then be set up anew.
@@ -137,10 +131,14 @@ func (s *service) openRegions(ctx context.Context) (err error) {
 	if s.storeOf, err = set(ctx, urls); err != nil {
 		return err
 	}
-	if s.stores, err = openStores(ctx, s.catalog, s.cmd.Data); err == nil {
-		s.stores.log = s.log
+	if s.stores, err = openStores(ctx, s.catalog, s.cmd.Data); err != nil {
+		return err
 	}
-	return err
+	s.stores.log = s.log
+	if gone := s.stores.gone(); gone != nil {
+		s.log.Warn("a former store is not there: what only it has cannot be read", "error", gone)
+	}
+	return nil
 }
 
 // regionStore returns the store that a region's images go to.
@@ -165,8 +163,8 @@ func (s *service) openWorker() error {
 	if err != nil {
 		return err
 	}
-	scratch := filepath.Join(s.cmd.Data, "scratch")
-	if err := os.MkdirAll(scratch, 0o700); err != nil {
+	scratch, err := s.openScratch()
+	if err != nil {
 		return err
 	}
 	var uploads importer.Uploads = noUploads{}
@@ -184,6 +182,22 @@ func (s *service) openWorker() error {
 	}
 	s.copier = s.newCopier()
 	return nil
+}
+
+// openScratch makes the folder of spools. Where the file system knows no file without a name, a spool has one for a
+// moment, and a process that was killed in it has left an empty file.
+func (s *service) openScratch() (string, error) {
+	dir := filepath.Join(s.cmd.Data, "scratch")
+	if err := os.MkdirAll(dir, 0o700); err != nil || len(s.locks) == 0 {
+		return dir, err // another process may be making a spool in it
+	}
+	left, err := os.ReadDir(dir)
+	for _, e := range left {
+		if strings.HasPrefix(e.Name(), "spool-") {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	return dir, err
 }
 
 func (s *service) openAPI(ctx context.Context) (err error) {
@@ -324,11 +338,14 @@ func (s *service) close() error {
 			errs = append(errs, err)
 		}
 	}
+	if s.stores != nil {
+		errs = append(errs, s.stores.close())
+	}
 	if s.catalog != nil {
 		errs = append(errs, s.catalog.Close())
 	}
-	if s.lock != nil {
-		errs = append(errs, s.lock.Close())
+	for _, lock := range s.locks { // after the catalogue: the next service may begin
+		errs = append(errs, lock.Close())
 	}
 	return errors.Join(errs...)
 }

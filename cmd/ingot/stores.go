@@ -6,12 +6,14 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"sync"
 	"time"
 
 	"ingot/internal/api"
 	"ingot/internal/catalog"
 	"ingot/internal/export"
 	"ingot/internal/image"
+	"ingot/internal/refusal"
 	"ingot/internal/store"
 )
 
@@ -20,6 +22,7 @@ type stores struct {
 	byID     map[int64]*store.Store
 	missing  map[int64]error // why a store is not open that no region has any more
 	exporter *export.Exporter
+	failures failures
 	log      *slog.Logger // nil: nothing is logged
 }
 
@@ -36,14 +39,16 @@ func openStores(ctx context.Context, cat *catalog.Catalog, data string) (*stores
 		return nil, err
 	}
 	used := slices.Collect(maps.Values(regions))
-	s := &stores{byID: map[int64]*store.Store{}, missing: map[int64]error{}, exporter: export.New()}
+	s := &stores{byID: map[int64]*store.Store{}, missing: map[int64]error{}, exporter: export.New(), failures: failures{at: map[int64]time.Time{}}}
 	for id, url := range urls {
 		kept, err := openStore(ctx, cat, id, url, data)
 		switch {
 		case err == nil:
 			s.byID[id] = kept
 		case slices.Contains(used, id):
-			return nil, err
+			return nil, errors.Join(err, s.close())
+		case refusal.As(err) != nil && refusal.As(err).Code == "store_known":
+			// A start by another URL, which was refused: nothing was ever kept by that name.
 		default:
 			s.missing[id] = err
 		}
@@ -78,15 +83,35 @@ func (s *stores) Open(ctx context.Context, c image.Content, format string) (api.
 // that.
 const sweepEvery = time.Minute
 
-// sweep sweeps every store and adds up what was freed. A store that fails does not keep the others from it.
-func (s *stores) sweep(ctx context.Context) (total store.SweepReport, err error) {
+// sweep sweeps every store and adds up what was freed. A store that fails, or does not answer, does not keep the others
+// from it.
+func (s *stores) sweep(ctx context.Context) (total store.SweepReport, failed error) {
+	var all sync.WaitGroup
+	var mu sync.Mutex
 	for _, kept := range s.byID {
-		report, failed := kept.Sweep(ctx)
-		total.Add(report)
-		err = errors.Join(err, failed)
+		all.Go(func() {
+			report, err := kept.Sweep(ctx)
+			mu.Lock()
+			defer mu.Unlock()
+			total.Add(report)
+			failed = errors.Join(failed, err)
+		})
 	}
+	all.Wait()
+	return total, failed
+}
+
+// gone says which stores are not open.
+func (s *stores) gone() (err error) {
 	for _, why := range s.missing {
 		err = errors.Join(err, why)
 	}
-	return total, err
+	return err
+}
+
+func (s *stores) close() (err error) {
+	for _, kept := range s.byID {
+		err = errors.Join(err, kept.Close())
+	}
+	return err
 }

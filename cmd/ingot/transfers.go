@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 	"strings"
+	"sync"
 	"text/tabwriter"
 	"time"
 
@@ -16,27 +18,68 @@ import (
 	"ingot/internal/transfer"
 )
 
-// openReplicated opens an image's content in whichever store has it. A store that fails while another serves is told to
-// the operator, since no client notices.
+// openReplicated opens an image's content in whichever store has it: those that are open in this process, and of these
+// last the ones that have failed lately. A store that fails while another serves is told to the operator, since no client
+// notices.
 func (s *stores) openReplicated(ctx context.Context, c image.Content) (*store.Replicated, error) {
-	var digest store.Digest
-	if n, err := hex.Decode(digest[:], []byte(c.Digest)); err != nil || n != len(digest) {
-		return nil, fmt.Errorf("image %d has no content digest", c.ImageID)
+	digest, err := store.ParseDigest(c.Digest)
+	if err != nil {
+		return nil, fmt.Errorf("image %d: %w", c.ImageID, err)
 	}
-	places := c.Places()
-	replicas := make([]store.Replica, len(places))
-	for i, p := range places {
+	var missing error
+	var from []int64
+	var replicas []store.Replica
+	for _, p := range s.failures.last(c.Places()) {
 		kept, err := s.store(p.StoreID)
 		if err != nil {
-			return nil, fmt.Errorf("image %d: %w", c.ImageID, err)
+			missing = errors.Join(missing, err)
+			continue
 		}
-		replicas[i] = store.Replica{Store: kept, Object: p.Object}
+		from, replicas = append(from, p.StoreID), append(replicas, store.Replica{Store: kept, Object: p.Object})
+	}
+	if len(replicas) == 0 {
+		return nil, fmt.Errorf("image %d: %w", c.ImageID, missing)
 	}
 	return store.OpenReplicated(ctx, digest, replicas, func(i int, err error) {
+		s.failures.note(from[i], err)
 		if len(replicas) > 1 && s.log != nil {
-			s.log.ErrorContext(ctx, "an image cannot be read from one of its stores", "image", c.ImageID, "store", places[i].StoreID, "error", err)
+			s.log.ErrorContext(ctx, "an image cannot be read from one of its stores", "image", c.ImageID, "store", from[i], "error", err)
 		}
 	})
+}
+
+// failures remembers which stores have failed, so that not every request waits for one that does not answer.
+type failures struct {
+	mu sync.Mutex
+	at map[int64]time.Time
+}
+
+// failedFor is how long a store that has failed is asked after the others.
+const failedFor = time.Minute
+
+// note notes a store's failure. What it says of one image's content is none.
+func (f *failures) note(id int64, err error) {
+	var damage *store.DamageError
+	if errors.As(err, &damage) || errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at[id] = time.Now()
+}
+
+// last puts the places in stores that have failed lately behind the others.
+func (f *failures) last(places []image.Place) []image.Place {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	failed := func(p image.Place) int {
+		if at, ok := f.at[p.StoreID]; ok && time.Since(at) < failedFor {
+			return 1
+		}
+		return 0
+	}
+	slices.SortStableFunc(places, func(a, b image.Place) int { return failed(a) - failed(b) })
+	return places
 }
 
 // store returns an open store.

@@ -50,27 +50,36 @@ func publishManifest(ctx context.Context, t *tx, storeID int64, owner store.Owne
 	return manifestID, releasePins(ctx, t, owner.Import)
 }
 
-// referToPacks writes down what a manifest relies on, all of which the import must have pinned.
+// referToPacks writes down what a manifest relies on, all of which the import must have pinned. The packs are locked, so
+// that a repair that ends one (see Mend) comes before and shows, or comes after and moves the references.
 func referToPacks(ctx context.Context, t *tx, storeID, importID, manifestID int64, packs map[string]int64) error {
-	ids, bytes := make([]int64, 0, len(packs)), make([]int64, 0, len(packs))
+	var pinned []packRow
+	used := make(map[int64]int64, len(packs)) // by id
 	err := t.each(ctx, `SELECT o.id, o.name FROM pin p JOIN object o ON o.id = p.object_id
-		WHERE p.import_id = $1 AND o.store_id = $2 AND o.state = 'live' ORDER BY o.id`, []any{importID, storeID}, func(rows *sql.Rows) error {
-		var id int64
-		var name string
-		err := rows.Scan(&id, &name)
-		if n, ok := packs[name]; ok {
-			ids, bytes = append(ids, id), append(bytes, n)
+		WHERE p.import_id = $1 AND o.store_id = $2 AND o.state = 'live'`, []any{importID, storeID}, func(rows *sql.Rows) error {
+		var p packRow
+		err := rows.Scan(&p.id, &p.name)
+		if n, ok := packs[p.name]; ok {
+			pinned, used[p.id] = append(pinned, p), n
 		}
 		return err
 	})
 	if err != nil {
 		return err
 	}
-	if len(ids) != len(packs) {
-		cause := fmt.Errorf("import %d has pinned %d of the %d packs that its manifest needs", importID, len(ids), len(packs))
+	live, err := lockNamed(ctx, t, pinned)
+	if err != nil {
+		return err
+	}
+	if len(live) != len(packs) {
+		cause := fmt.Errorf("import %d has pinned %d of the %d packs that its manifest needs", importID, len(live), len(packs))
 		return refusal.Passing(cause, "store_repaired", "The service's store was repaired while the image was imported. The import is tried again.")
 	}
-	return refer(ctx, t, manifestID, ids, bytes)
+	bytes := make([]int64, len(live))
+	for i, id := range live {
+		bytes[i] = used[id]
+	}
+	return refer(ctx, t, manifestID, live, bytes)
 }
 
 // releasePins gives up what an import has pinned, when it has ended or after it published. The sweep looks at packs

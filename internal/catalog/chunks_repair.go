@@ -15,7 +15,7 @@ import (
 
 // Mend makes a durable pack known in place of another. The new pack has another name, by which a publication that relies
 // on the old one is refused (see referToPacks): so an import cannot count on a chunk that is no longer there.
-func (x *ChunkIndex) Mend(ctx context.Context, old, pack string, size int64, entries []store.Entry) (done bool, err error) {
+func (x *ChunkIndex) Mend(ctx context.Context, old, pack string, size int64, entries []store.Entry, grace time.Duration) (done bool, err error) {
 	err = x.c.writeAside(ctx, func(t *tx) error {
 		done = false
 		source, err := x.lockOld(ctx, t, old)
@@ -44,7 +44,11 @@ func (x *ChunkIndex) Mend(ctx context.Context, old, pack string, size int64, ent
 			_, err := t.exec(ctx, `UPDATE object SET size = $2 WHERE id = $1`, source, size)
 			return err
 		}
-		return moveUsers(ctx, t, source, target)
+		if err := moveUsers(ctx, t, source, target); err != nil {
+			return err
+		}
+		_, err = t.exec(ctx, `UPDATE object SET again = {{now}} + $2 WHERE id = $1`, source, grace.Milliseconds())
+		return err
 	})
 	return done && err == nil, err
 }
@@ -67,12 +71,11 @@ func (x *ChunkIndex) lockOld(ctx context.Context, t *tx, old string) (int64, err
 			return 0, err
 		}
 	}
-	// By its name: a settling may have given the row to another object meanwhile.
-	live, err := ids(ctx, t, `SELECT id FROM object WHERE store_id = $1 AND name = $2 AND state = 'live' {{for update}}`, x.store, old)
-	if err != nil || len(live) == 0 || live[0] != found[0] {
+	id, err := x.lockPack(ctx, t, old)
+	if err != nil || id != found[0] { // a settling has given the row to another object meanwhile
 		return 0, err
 	}
-	return live[0], nil
+	return id, nil
 }
 
 func (x *ChunkIndex) giveUp(ctx context.Context, t *tx, pack string) error {
@@ -85,7 +88,7 @@ func (x *ChunkIndex) enlist(ctx context.Context, t *tx, pack string, size, light
 	if pack == "" {
 		return 0, nil
 	}
-	err = t.row(ctx, `UPDATE object SET state = 'live', size = $3, light = $4 WHERE store_id = $1 AND name = $2 AND state = 'writing'
+	err = t.row(ctx, `UPDATE object SET state = 'live', size = $3, light = $4, until = 0 WHERE store_id = $1 AND name = $2 AND state = 'writing'
 		AND import_id IS NULL RETURNING id`, x.store, pack, size, light).Scan(&id)
 	if err != nil {
 		return 0, fmt.Errorf("pack %s took too long to write: %w", pack, err)

@@ -4,12 +4,14 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
+	"ingot/internal/refusal"
 	"ingot/internal/store"
 	"ingot/internal/store/storetest"
 )
@@ -129,14 +131,112 @@ func testPinBesideCondemn(t *testing.T, c *Catalog) {
 	}
 }
 
-func TestPinBesideCondemn(t *testing.T) {
+// A publication that comes while a repair ends a pack that it relies on waits, and is refused.
+func testPublishBesideMend(t *testing.T, c *Catalog) {
+	d := newDesk(t, c)
+	o := d.Import()
+	entry := store.Entry{Digest: store.Digest{1}, Location: store.Location{Pack: "packs/a", Offset: 16, Stored: 1, Length: 1}}
+	if err := d.Begin(t.Context(), o, store.KindPack, "packs/a"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := d.Add(t.Context(), o, "packs/a", 100, []store.Entry{entry}); err != nil {
+		t.Fatal(err)
+	}
+	if err := d.Begin(t.Context(), o, store.KindManifest, "manifests/a"); err != nil {
+		t.Fatal(err)
+	}
+	x := d.Catalog.(*ChunkIndex)
+	published := make(chan error)
+	err := c.write(t.Context(), func(tx *tx) error {
+		source, err := x.lockOld(t.Context(), tx, "packs/a")
+		if err != nil || source == 0 {
+			t.Errorf("lockOld = %d, %v", source, err)
+		}
+		go func() {
+			_, err := d.Publish(o, store.Written{Manifest: store.Digest{2}, Object: "manifests/a", Packs: map[string]int64{"packs/a": 1}})
+			published <- err
+		}()
+		time.Sleep(200 * time.Millisecond) // Publish has found the pack, pinned and live
+		return moveUsers(t.Context(), tx, source, 0)
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	if err := <-published; refusal.As(err) == nil || refusal.As(err).Code != "store_repaired" {
+		t.Errorf("Publish: %v", err)
+	}
+}
+
+// Who keeps a pack waits for the image that is being deleted, and then sees that it has let go of the pack.
+func testKeepBesideDrop(t *testing.T, c *Catalog) {
+	d := newDesk(t, c)
+	var images []int64
+	for i := range byte(2) {
+		o := d.Import()
+		name := fmt.Sprint("manifests/", i)
+		if i == 0 {
+			if err := d.Begin(t.Context(), o, store.KindPack, "packs/a"); err != nil {
+				t.Fatal(err)
+			}
+			entry := store.Entry{Digest: store.Digest{1}, Location: store.Location{Pack: "packs/a", Offset: 16, Stored: 1, Length: 1}}
+			if _, err := d.Add(t.Context(), o, "packs/a", 100, []store.Entry{entry}); err != nil {
+				t.Fatal(err)
+			}
+		} else if _, err := d.Find(t.Context(), o, []store.Digest{{1}}); err != nil {
+			t.Fatal(err)
+		}
+		if err := d.Begin(t.Context(), o, store.KindManifest, name); err != nil {
+			t.Fatal(err)
+		}
+		id, err := d.Publish(o, store.Written{Manifest: store.Digest{2 + i}, Object: name, Packs: map[string]int64{"packs/a": 1}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		images = append(images, id)
+	}
+	sparse, err := d.Sparse(t.Context(), 10)
+	if err != nil || len(sparse) != 1 {
+		t.Fatalf("Sparse = %v, %v", sparse, err)
+	}
+	kept := make(chan error, 1)
+	err = c.write(t.Context(), func(x *tx) error {
+		dropped, err := ids(t.Context(), x, `DELETE FROM image_region WHERE image_id = $1 RETURNING manifest_id`, images[0])
+		if err != nil {
+			return err
+		}
+		if err := dropManifest(t.Context(), x, dropped[0]); err != nil {
+			return err
+		}
+		go func() { kept <- d.Keep(t.Context(), sparse[0]) }()
+		time.Sleep(200 * time.Millisecond)
+		if len(kept) > 0 {
+			t.Error("Keep did not wait")
+		}
+		return nil
+	})
+	if err := errors.Join(err, <-kept); err != nil {
+		t.Fatal(err)
+	}
+	if sparse, err := d.Sparse(t.Context(), 10); err != nil || len(sparse) != 1 {
+		t.Errorf("the pack that was let go of is looked at no more: %v, %v", sparse, err)
+	}
+}
+
+// besides runs a test of two transactions on both engines.
+func besides(t *testing.T, test func(*testing.T, *Catalog)) {
 	t.Run("SQLite", func(t *testing.T) {
-		testPinBesideCondemn(t, openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db")))
+		test(t, openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db")))
 	})
 	t.Run("PostgreSQL", func(t *testing.T) {
-		testPinBesideCondemn(t, openTest(t, pgtest.Start(t).Database(t)))
+		test(t, openTest(t, pgtest.Start(t).Database(t)))
 	})
 }
+
+func TestPinBesideCondemn(t *testing.T) { besides(t, testPinBesideCondemn) }
+
+func TestKeepBesideDrop(t *testing.T) { besides(t, testKeepBesideDrop) }
+
+func TestPublishBesideMend(t *testing.T) { besides(t, testPublishBesideMend) }
 
 // Two stores in one database know nothing of each other's chunks.
 func TestChunkIndexesAreApart(t *testing.T) {

@@ -1,12 +1,14 @@
 package catalog
 
 import (
+	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -84,18 +86,25 @@ func newPostgres() *dialect {
 		),
 		conflict: func(err error) bool {
 			var e *pgconn.PgError
-			// Serialization failure and deadlock: PostgreSQL's manual, appendix A, class 40.
-			return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
+			// Serialization failure, deadlock, a lock that did not come (lock_timeout), and a pause in which the server has
+			// rolled the transaction back (idle_in_transaction_session_timeout): PostgreSQL's manual, appendix A.
+			return errors.As(err, &e) && slices.Contains([]string{"40001", "40P01", "55P03", "25P03"}, e.Code)
 		},
 	}
 }
 
+// SQLiteFile returns the file of a database's URL; false if it is not one of SQLite.
+func SQLiteFile(database string) (string, bool) {
+	rest, ok := strings.CutPrefix(database, "sqlite:")
+	return strings.TrimPrefix(rest, "//"), ok
+}
+
 // connect opens the pools of connections; nothing is sent to a server yet.
 func connect(database string, opt Options) (*Catalog, error) {
-	scheme, rest, _ := strings.Cut(database, ":")
-	switch scheme {
-	case "sqlite":
-		return connectSQLite(strings.TrimPrefix(rest, "//"), opt)
+	if file, ok := SQLiteFile(database); ok {
+		return connectSQLite(file, opt)
+	}
+	switch scheme, _, _ := strings.Cut(database, ":"); scheme {
 	case "postgres", "postgresql":
 		return connectPostgres(database, opt)
 	}
@@ -162,8 +171,36 @@ func connectPostgres(database string, opt Options) (*Catalog, error) {
 	if config.ConnectTimeout == 0 {
 		config.ConnectTimeout = connectTimeout
 	}
-	db := stdlib.OpenDB(*config)
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(limitWaiting(config.RuntimeParams)))
 	db.SetMaxOpenConns(2 * opt.Readers)
 	db.SetMaxIdleConns(opt.Readers)
 	return &Catalog{d: newPostgres(), writer: db, readers: db}, nil
+}
+
+// sessionLimits are settings of every session, in milliseconds and seconds as PostgreSQL's manual (chapter 20) has them. A
+// process that hangs, or whose machine is gone, between two statements or with an answer under way holds what its
+// transaction has locked: an account, a job. The server ends such a transaction before the job's lease does, and nobody
+// else waits for a lock much longer than that.
+var sessionLimits = [...]struct{ name, value string }{
+	{"idle_in_transaction_session_timeout", "10000"},
+	{"lock_timeout", "12000"},
+	{"tcp_user_timeout", "10000"},
+	{"tcp_keepalives_idle", "10"},
+	{"tcp_keepalives_interval", "5"},
+	{"tcp_keepalives_count", "3"},
+}
+
+// limitWaiting sets the limits that the URL does not. They go out as statements: a pooler refuses what it does not know
+// of a connection's beginning.
+func limitWaiting(given map[string]string) func(context.Context, *pgx.Conn) error {
+	var set strings.Builder
+	for _, l := range sessionLimits {
+		if _, ok := given[l.name]; !ok && !strings.Contains(given["options"], l.name) {
+			fmt.Fprintf(&set, "SET %s = %s;", l.name, l.value)
+		}
+	}
+	return func(ctx context.Context, c *pgx.Conn) error {
+		_, err := c.Exec(ctx, set.String())
+		return err
+	}
 }

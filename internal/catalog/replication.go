@@ -96,7 +96,6 @@ type Replication struct {
 	Action  image.Action
 	Account string
 	State   string // queued, running, done, failed, cancelled
-	Worker  string // that has it, or had it last
 	image.Progress
 }
 
@@ -106,7 +105,7 @@ func (c *Catalog) ListReplications(ctx context.Context, since time.Duration, lim
 	err = c.read(ctx, func(t *tx) error {
 		all = nil
 		return t.each(ctx, `SELECT a.id, a.image_id, a.type, a.status, a.region, a.started_at, a.completed_at, n.name, r.state,
-				r.attempts, r.worker, r.progress, r.error_code, r.error_message, r.updated_at
+				r.attempts, r.progress, r.error_code, r.error_message, r.updated_at
 			FROM replication r JOIN action a ON a.id = r.action_id JOIN account n ON n.id = a.account_id
 			WHERE r.state = 'queued' OR r.state = 'running' OR a.completed_at > {{now}} - $1
 			ORDER BY r.action_id DESC LIMIT $2`, []any{since.Milliseconds(), limit}, func(rows *sql.Rows) error {

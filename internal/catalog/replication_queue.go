@@ -219,7 +219,7 @@ func scanReplication(rows *sql.Rows) (Replication, error) {
 	var text string
 	var started, completed, updated int64
 	err := rows.Scan(&r.Action.ID, &r.Action.ImageID, &r.Action.Type, &r.Action.Status, &r.Action.Region, &started, &completed,
-		&r.Account, &r.State, &p.Attempt, &r.Worker, &text, &p.ErrorCode, &p.ErrorMessage, &updated)
+		&r.Account, &r.State, &p.Attempt, &text, &p.ErrorCode, &p.ErrorMessage, &updated)
 	if err != nil {
 		return r, err
 	}

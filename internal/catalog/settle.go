@@ -104,15 +104,15 @@ func (x *ChunkIndex) PutOff(ctx context.Context, pack string, during time.Durati
 func (x *ChunkIndex) Settle(ctx context.Context, pack string, size int64, entries []store.Entry, old store.UnsettledPack) (done bool, err error) {
 	err = x.c.writeAside(ctx, func(t *tx) error {
 		done = false
-		found, err := ids(ctx, t, `SELECT id FROM object WHERE store_id = $1 AND name = $2 AND state = 'live' {{for update}}`, x.store, old.Name)
+		id, err := x.lockPack(ctx, t, old.Name)
 		if err != nil {
 			return err
 		}
-		taken := len(found) == 0
+		taken := id == 0
 		if !taken {
 			// In a statement of its own: it sees what was committed before the row was locked.
 			err = t.row(ctx, `SELECT EXISTS (SELECT 1 FROM pin WHERE object_id = $1)
-				OR EXISTS (SELECT 1 FROM object WHERE id = $1 AND `+isHeld+`)`, found[0]).Scan(&taken)
+				OR EXISTS (SELECT 1 FROM object WHERE id = $1 AND `+isHeld+`)`, id).Scan(&taken)
 		}
 		if err != nil {
 			return err
@@ -121,10 +121,10 @@ func (x *ChunkIndex) Settle(ctx context.Context, pack string, size int64, entrie
 			return x.giveUp(ctx, t, pack)
 		}
 		done = true
-		if err := x.changeChunks(ctx, t, found[0], entries, old.Chunks); err != nil {
+		if err := x.changeChunks(ctx, t, id, entries, old.Chunks); err != nil {
 			return err
 		}
-		return x.changePlaces(ctx, t, found[0], pack, size, old)
+		return x.changePlaces(ctx, t, id, pack, size, old)
 	})
 	return done && err == nil, err
 }

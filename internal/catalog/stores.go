@@ -22,3 +22,11 @@ func (c *Catalog) Stores(ctx context.Context) (map[int64]string, error) {
 	})
 	return urls, err
 }
+
+// MarkedStore returns the id of the store that has a mark, 0 if none has.
+func (c *Catalog) MarkedStore(ctx context.Context, mark string) (id int64, err error) {
+	err = c.read(ctx, func(t *tx) error {
+		return t.row(ctx, `SELECT coalesce(max(id), 0) FROM store WHERE mark = $1`, mark).Scan(&id)
+	})
+	return id, err
+}

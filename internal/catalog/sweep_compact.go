@@ -3,7 +3,6 @@ package catalog
 import (
 	"context"
 	"database/sql"
-	"fmt"
 	"slices"
 
 	"ingot/internal/store"
@@ -12,8 +11,8 @@ import (
 // maxManifests is how many manifests a pack may serve and still be rewritten: all of them are read for that.
 const maxManifests = 256
 
-// Sparse returns packs that are worth a look: nothing pins them, something has let go of them, and no manifest uses
-// half of them. What a damaged manifest relies on stays as it is: its list of chunks may be what is lost.
+// Sparse returns packs that are worth a look: nothing pins them, something has let go of them, no manifest uses half of
+// them, and nobody has put them off. What a damaged manifest relies on stays as it is: its list of chunks may be what is lost.
 func (x *ChunkIndex) Sparse(ctx context.Context, limit int) (packs []store.SparsePack, err error) {
 	// What one manifest uses half of is worth its room. One statement decides and deletes, so that a row that comes
 	// meanwhile stays.
@@ -28,7 +27,7 @@ func (x *ChunkIndex) Sparse(ctx context.Context, limit int) (packs []store.Spars
 	}
 	err = x.c.read(ctx, func(t *tx) error {
 		found, err := ids(ctx, t, `SELECT DISTINCT o.id FROM loose l JOIN object o ON o.id = l.object_id
-			WHERE l.store_id = $1 AND o.state = 'live' AND NOT EXISTS (SELECT 1 FROM pin p WHERE p.object_id = o.id)
+			WHERE l.store_id = $1 AND o.state = 'live' AND o.until <= {{now}} AND NOT EXISTS (SELECT 1 FROM pin p WHERE p.object_id = o.id)
 			AND EXISTS (SELECT 1 FROM manifest_pack r WHERE r.object_id = o.id)
 			AND NOT EXISTS (SELECT 1 FROM manifest_pack r JOIN manifest m ON m.id = r.manifest_id
 				WHERE r.object_id = o.id AND m.damaged) ORDER BY o.id LIMIT $2`, x.store, limit)
@@ -86,6 +85,9 @@ func chunksOf(ctx context.Context, t *tx, id int64, name string) (entries []stor
 // Keep says that a pack is worth its room, unless a manifest has let go of it since it was described.
 func (x *ChunkIndex) Keep(ctx context.Context, pack store.SparsePack) error {
 	return x.c.writeAside(ctx, func(t *tx) error {
+		if err := lockManifests(ctx, t, []store.SparsePack{pack}); err != nil {
+			return err
+		}
 		id, same, err := x.lockSame(ctx, t, pack)
 		if err != nil || !same {
 			return err
@@ -95,14 +97,22 @@ func (x *ChunkIndex) Keep(ctx context.Context, pack store.SparsePack) error {
 	})
 }
 
+// lockPack locks a pack by its name, which a settling may give to another object, and returns its id; 0 if it is not
+// live.
+func (x *ChunkIndex) lockPack(ctx context.Context, t *tx, name string) (int64, error) {
+	found, err := ids(ctx, t, `SELECT id FROM object WHERE store_id = $1 AND name = $2 AND state = 'live' {{for update}}`, x.store, name)
+	if err != nil || len(found) == 0 {
+		return 0, err
+	}
+	return found[0], nil
+}
+
 // lockSame locks a pack and says whether it is live, pinned by nobody and used by the manifests that it was described
 // with, no others and no fewer.
 func (x *ChunkIndex) lockSame(ctx context.Context, t *tx, pack store.SparsePack) (id int64, same bool, err error) {
-	found, err := ids(ctx, t, `SELECT id FROM object WHERE store_id = $1 AND name = $2 AND state = 'live' {{for update}}`, x.store, pack.Name)
-	if err != nil || len(found) == 0 {
+	if id, err = x.lockPack(ctx, t, pack.Name); err != nil || id == 0 {
 		return 0, false, err
 	}
-	id = found[0]
 	var pinned bool
 	if err := t.row(ctx, `SELECT EXISTS (SELECT 1 FROM pin WHERE object_id = $1)`, id).Scan(&pinned); err != nil || pinned {
 		return 0, false, err
@@ -134,16 +144,13 @@ func (x *ChunkIndex) Replace(ctx context.Context, pack string, size int64, entri
 				return err
 			}
 			if done = same; !same {
-				_, err := t.exec(ctx, `UPDATE object SET state = 'dead' WHERE store_id = $1 AND name = $2 AND state = 'writing'`, x.store, pack)
-				return err
+				return x.giveUp(ctx, t, pack)
 			}
 			sources = append(sources, id)
 		}
-		var id int64
-		err := t.row(ctx, `UPDATE object SET state = 'live', size = $3, light = $4 WHERE store_id = $1 AND name = $2 AND state = 'writing'
-			AND import_id IS NULL RETURNING id`, x.store, pack, size, lightBytes(entries)).Scan(&id)
+		id, err := x.enlist(ctx, t, pack, size, lightBytes(entries))
 		if err != nil {
-			return fmt.Errorf("pack %s took too long to write: %w", pack, err)
+			return err
 		}
 		return x.moveChunks(ctx, t, id, entries, sources)
 	})

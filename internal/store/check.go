@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"sync"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // checkPage is how many objects, manifests or names the index is asked for at once.
@@ -49,18 +47,21 @@ type DamageCode string
 // The sorts of damage. Of these only the last three, a pack whose table is wrong and a chunk without a row leave every
 // image whole.
 const (
-	PackMissing      DamageCode = "pack_missing"
-	PackAltered      DamageCode = "pack_altered"      // its size or its table is not what it was
-	ChunkAltered     DamageCode = "chunk_altered"     // chunks' bytes do not match their digests
-	RowWithoutChunk  DamageCode = "row_without_chunk" // the index locates chunks where the pack has others or none
-	ChunkWithoutRow  DamageCode = "chunk_without_row" // a pack has chunks that images need and the index locates nowhere
-	ManifestMissing  DamageCode = "manifest_missing"
-	ManifestAltered  DamageCode = "manifest_altered"
-	ImageIncomplete  DamageCode = "image_incomplete"  // a manifest names chunks that are missing or damaged
-	ImageWithdrawn   DamageCode = "image_withdrawn"   // an earlier check found an image damaged, and it is whole
-	PackUnreferred   DamageCode = "pack_unreferred"   // a manifest relies on a pack that its references do not name
-	PackUnused       DamageCode = "pack_unused"       // nobody relies on a pack, and no sweep would look at it
-	ObjectUnexpected DamageCode = "object_unexpected" // nobody knows the object
+	PackMissing     DamageCode = "pack_missing"
+	PackUnreadable  DamageCode = "pack_unreadable"   // the place fails to give it, and gives others
+	PackAltered     DamageCode = "pack_altered"      // its size or its table is not what it was
+	ChunkAltered    DamageCode = "chunk_altered"     // chunks' bytes do not match their digests
+	RowWithoutChunk DamageCode = "row_without_chunk" // the index locates chunks where the pack has others or none
+	ChunkWithoutRow DamageCode = "chunk_without_row" // a pack has chunks that images need and the index locates nowhere
+	ManifestMissing DamageCode = "manifest_missing"
+
+	ManifestUnreadable DamageCode = "manifest_unreadable"
+	ManifestAltered    DamageCode = "manifest_altered"
+	ImageIncomplete    DamageCode = "image_incomplete"  // a manifest names chunks that are missing or damaged
+	ImageWithdrawn     DamageCode = "image_withdrawn"   // an earlier check found an image damaged, and it is whole
+	PackUnreferred     DamageCode = "pack_unreferred"   // a manifest relies on a pack that its references do not name
+	PackUnused         DamageCode = "pack_unused"       // nobody relies on a pack, and no sweep would look at it
+	ObjectUnexpected   DamageCode = "object_unexpected" // nobody knows the object
 )
 
 // Damage is one finding.
@@ -103,6 +104,7 @@ type check struct {
 	*Store
 	CheckOptions
 	found  func(Damage)
+	mark   string // of the place, when the check began; "" if it has none
 	mu     sync.Mutex
 	report CheckReport
 	bad    map[Digest]struct{} // chunks that cannot be read
@@ -129,6 +131,10 @@ func (s *Store) CheckWith(ctx context.Context, opt CheckOptions, found func(Dama
 	c := &check{Store: s, CheckOptions: opt, found: found,
 		bad: map[Digest]struct{}{}, gone: map[string]struct{}{}, wanted: map[Digest]struct{}{},
 		spares: map[Digest]string{}, needed: map[string]int{}}
+	var err error
+	if c.mark, err = anyMark(ctx, s.objects); err != nil {
+		return c.report, err
+	}
 	steps := []func(context.Context) error{c.packs, c.manifests, c.unlisted, c.rescue, c.unused, c.strays}
 	if opt.Quick {
 		steps = []func(context.Context) error{c.sizes}
@@ -139,6 +145,23 @@ func (s *Store) CheckWith(ctx context.Context, opt CheckOptions, found func(Dama
 		}
 	}
 	return c.report, nil
+}
+
+// same returns an error unless the place is still the one that the check began with. A file system that is no longer
+// mounted leaves an empty folder, in which all is missing and nothing is damaged.
+func (c *check) same(ctx context.Context) error {
+	if c.mark == "" {
+		return nil
+	}
+	if _, err := c.objects.Stat(ctx, c.mark); err != nil {
+		return fmt.Errorf("the store is not what it was when the check began: %w", err)
+	}
+	return nil
+}
+
+// unreadable says whether an error is that of one object: the place gives its mark.
+func (c *check) unreadable(ctx context.Context) bool {
+	return c.mark != "" && ctx.Err() == nil && c.same(ctx) == nil
 }
 
 func (c *check) tell(d Damage) {
@@ -170,7 +193,7 @@ func (c *check) lost(d Digest) {
 
 // kept calls fn for every object that must be there, several at once.
 func (c *check) kept(ctx context.Context, fn func(context.Context, KeptObject) error) error {
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := newGroup(ctx)
 	g.SetLimit(c.workers)
 	for after := int64(0); ; {
 		page, err := c.index.Kept(ctx, after, checkPage)

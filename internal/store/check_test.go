@@ -52,6 +52,11 @@ func newDamagedOn(t *testing.T, database string) *damaged {
 
 func (d *damaged) path(object string) string { return filepath.Join(d.folder, object) }
 
+// stray is the name of a pack that is not there, in a folder that is.
+func (d *damaged) stray() string {
+	return d.packs[0][:len(d.packs[0])-8] + "0123abcd"
+}
+
 // change rewrites an object's file, as no store does.
 func (d *damaged) change(object string, fn func([]byte) []byte) {
 	d.t.Helper()
@@ -118,7 +123,7 @@ func TestCheckFindsDamage(t *testing.T) {
 			[]store.DamageCode{store.ManifestAltered}, true},
 		{"manifest truncated", func(d *damaged) { d.change(d.written.Object, func(b []byte) []byte { return b[:20] }) },
 			[]store.DamageCode{store.ManifestAltered}, true},
-		{"stray object", func(d *damaged) { os.WriteFile(d.path("packs/stray"), []byte("x"), 0o600) },
+		{"stray object", func(d *damaged) { os.WriteFile(d.path(d.stray()), []byte("x"), 0o600) },
 			[]store.DamageCode{store.ObjectUnexpected}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -180,6 +185,69 @@ func (l *lyingIndex) Locate(ctx context.Context, digests []store.Digest) ([]stor
 		}
 	}
 	return found, err
+}
+
+// What no store has made is nobody's here: another store in a folder of this one, or what shares a bucket.
+func TestCheckJudgesNothingForeign(t *testing.T) {
+	d := newDamaged(t)
+	inner := openHouse(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"), d.path("ams3"), nil)
+	id, _ := inner.keep(whole(d.contents))
+	for _, name := range []string{"lost+found/x", "packs/x", "packs/ab/cd", "packs/ab/" + strings.Repeat("z", 32), "manifests/old", "mark/x"} {
+		if err := errors.Join(os.MkdirAll(filepath.Dir(d.path(name)), 0o700), os.WriteFile(d.path(name), []byte("x"), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.wantSound()
+	if found, _ := d.repair(); len(found) > 0 {
+		t.Errorf("a repair finds %v", found)
+	}
+	d.sweep()
+	if got := must(inner.content(id))(t); !bytes.Equal(got, d.contents) {
+		t.Error("the inner store's image came back changed")
+	}
+}
+
+// A pack that the place does not give, while it gives others, is a finding; it is not replaced by what can be read of it.
+func TestCheckGoesOnBesideTheUnreadable(t *testing.T) {
+	for _, what := range []string{"pack", "manifest"} {
+		d := newDamaged(t)
+		bad, codes := d.packs[0], []store.DamageCode{store.ImageIncomplete, store.PackUnreadable}
+		if what == "manifest" {
+			bad, codes = d.written.Object, []store.DamageCode{store.ManifestUnreadable}
+		}
+		sick := &faults{d.objects, func(op, name string) error {
+			if op == "read" && name == bad {
+				return errFault
+			}
+			return nil
+		}}
+		d.Store = must(store.New(sick, d.catalog.Index(d.id)))(t)
+		if _, err := d.Check(t.Context(), func(store.Damage) {}); !errors.Is(err, errFault) {
+			t.Errorf("without a mark that can be read: %v", err)
+		}
+		w := must(d.objects.Create(t.Context(), "mark/x"))(t)
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		found, images := d.codes()
+		if diff := cmp.Diff(codes, found); diff != "" || !slices.Equal(images, []int64{d.image}) {
+			t.Errorf("images %v, found: %s", images, diff)
+		}
+		packs := d.names("packs")
+		if _, err := d.CheckWith(t.Context(), store.CheckOptions{Repair: true}, func(store.Damage) {}); err != nil {
+			t.Error(err)
+		}
+		sick.fail = func(string, string) error { return nil }
+		d.repair()
+		d.sweep()
+		if !slices.Equal(packs, d.names("packs")) {
+			t.Error("a pack that could not be read was replaced")
+		}
+		d.wantSound()
+		if got, err := d.content(d.image); err != nil || !bytes.Equal(got, d.contents) {
+			t.Errorf("the image does not read right: %v", err)
+		}
+	}
 }
 
 // A reader says what is damaged, and gives no byte that is not the image's.

@@ -77,6 +77,8 @@ func (c *check) read(ctx context.Context, m KeptManifest) (*Damage, map[string]i
 		return &Damage{Code: ManifestMissing, Detail: "the manifest is gone"}, uses, nil
 	case errors.As(err, &damage):
 		return &Damage{Code: ManifestAltered, Detail: damage.Error()}, uses, nil
+	case err != nil && c.unreadable(ctx):
+		return &Damage{Code: ManifestUnreadable, Detail: "the manifest cannot be read: " + err.Error()}, uses, nil
 	case err != nil:
 		return nil, nil, err
 	case missing > 0:

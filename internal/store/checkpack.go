@@ -7,6 +7,11 @@ import (
 	"io/fs"
 )
 
+// unreadableError is an error of the reading of an object.
+type unreadableError struct{ error }
+
+func (e unreadableError) Unwrap() error { return e.error }
+
 // packCheck is what is found out about one pack.
 type packCheck struct {
 	*check
@@ -17,6 +22,8 @@ type packCheck struct {
 	entries []Entry // to be read: of the pack's table, or where it has none the rows
 	good    []Entry // of entries, those that were read and are what they should be
 	found   []Damage
+	read    bool // its chunks were
+	unread  bool // it cannot be
 	rewrite bool // bytes of the pack are wrong
 	spare   int  // chunks that the index locates nowhere
 }
@@ -31,21 +38,17 @@ func (c *check) packs(ctx context.Context) error {
 }
 
 // pack checks one pack against its own table and against the index, and then tells all that is wrong with it.
-func (c *check) pack(ctx context.Context, o KeptObject) (err error) {
-	p := &packCheck{check: c, o: o}
-	if p.rows, err = c.index.PackChunks(ctx, o.Name); err != nil {
-		return err
-	}
-	p.located = make(map[Digest]bool, len(p.rows))
-	for i := range p.rows {
-		p.located[p.rows[i].Digest] = true
-	}
-	if err := p.examine(ctx); err != nil {
+func (c *check) pack(ctx context.Context, o KeptObject) error {
+	p, err := c.examine(ctx, o)
+	if err != nil {
 		gone, e := c.swept(ctx, o) // a sweep that has taken the pack explains it
 		if e != nil || gone {
 			return e
 		}
 		return err
+	}
+	if p.read {
+		c.count(func(r *CheckReport) { r.Packs++; r.Objects++; r.Chunks += int64(len(p.entries)); r.Bytes += p.size })
 	}
 	if len(p.found) == 0 && !(c.Repair && p.spare > 0) {
 		return nil
@@ -59,7 +62,7 @@ func (c *check) pack(ctx context.Context, o KeptObject) (err error) {
 	}
 	var done string
 	if c.Repair {
-		if done, err = p.mend(ctx); err != nil {
+		if done, err = p.repair(ctx); err != nil {
 			return err
 		}
 	}
@@ -68,6 +71,26 @@ func (c *check) pack(ctx context.Context, o KeptObject) (err error) {
 		c.tell(d)
 	}
 	return nil
+}
+
+// examine finds out about a pack.
+func (c *check) examine(ctx context.Context, o KeptObject) (p *packCheck, err error) {
+	p = &packCheck{check: c, o: o}
+	if p.rows, err = c.index.PackChunks(ctx, o.Name); err != nil {
+		return nil, err
+	}
+	p.located = make(map[Digest]bool, len(p.rows))
+	for i := range p.rows {
+		p.located[p.rows[i].Digest] = true
+	}
+	err = p.examine(ctx)
+	if unread := (unreadableError{}); errors.As(err, &unread) && c.unreadable(ctx) {
+		p.found, p.unread, p.spare = nil, true, 0
+		p.note(PackUnreadable, "the pack cannot be read: %v", unread.error)
+		p.lose()
+		return p, nil
+	}
+	return p, err
 }
 
 func (p *packCheck) note(code DamageCode, format string, args ...any) {
@@ -83,16 +106,21 @@ func (c *check) stat(ctx context.Context, o KeptObject) (size int64, there bool,
 	return size, err == nil, err
 }
 
+// lose notes that the pack's chunks cannot be read.
+func (p *packCheck) lose() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.gone[p.o.Name] = struct{}{}
+}
+
 func (p *packCheck) examine(ctx context.Context) error {
 	size, there, err := p.stat(ctx, p.o)
 	if err != nil {
-		return err
+		return unreadableError{err}
 	}
 	if !there {
 		p.rewrite = true
-		p.mu.Lock()
-		p.gone[p.o.Name] = struct{}{}
-		p.mu.Unlock()
+		p.lose()
 		p.note(PackMissing, "the pack is gone, and %d chunks with it", len(p.rows))
 		return nil
 	}
@@ -107,7 +135,7 @@ func (p *packCheck) examine(ctx context.Context) error {
 		p.note(PackAltered, "%s", damage.Reason)
 		p.entries = p.rows
 	case err != nil:
-		return err
+		return unreadableError{err}
 	default:
 		if err := p.compare(ctx); err != nil {
 			return err
@@ -163,25 +191,21 @@ func (p *packCheck) compare(ctx context.Context) error {
 // chunks reads a pack's chunks and checks each against its digest. One that the index locates elsewhere is lost to
 // nobody.
 func (p *packCheck) chunks(ctx context.Context) error {
-	w := window{object: objectReader{ctx, p.objects, p.o.Name}, size: p.size}
-	chunk := make([]byte, maxChunk)
+	r := p.reader(ctx, p.o.Name, p.size)
 	bad, first := 0, ""
 	for i := range p.entries {
 		e := &p.entries[i]
-		reason := errors.New("beyond the end of the pack")
-		if e.plausible() && e.Offset <= p.size-int64(e.Stored) {
-			stored, err := w.bytes(e.Offset, int(e.Stored))
-			if err != nil {
-				return err
-			}
-			reason = p.codecs.decode(chunk[:e.Length], stored, e.Codec, e.Digest)
+		_, _, err := r.read(e)
+		damage := (*DamageError)(nil)
+		if err != nil && !errors.As(err, &damage) {
+			return unreadableError{err}
 		}
 		switch {
-		case reason == nil && p.located[e.Digest]:
+		case damage == nil && p.located[e.Digest]:
 			p.good = append(p.good, *e)
-		case reason != nil:
+		case damage != nil:
 			if bad++; bad == 1 {
-				first = e.Digest.String() + ": " + reason.Error()
+				first = e.Digest.String() + ": " + damage.Cause.Error()
 			}
 			if p.located[e.Digest] {
 				p.lost(e.Digest)
@@ -192,33 +216,6 @@ func (p *packCheck) chunks(ctx context.Context) error {
 		p.rewrite = true
 		p.note(ChunkAltered, "%d of %d chunks are damaged; the first is %s", bad, len(p.entries), first)
 	}
-	p.count(func(r *CheckReport) { r.Packs++; r.Objects++; r.Chunks += int64(len(p.entries)); r.Bytes += p.size })
+	p.read = true
 	return nil
-}
-
-// windowSize is how much of a pack is read at once when all of it is wanted.
-const windowSize = 4 << 20
-
-// window reads an object of known size forward in large pieces.
-type window struct {
-	object objectReader
-	size   int64
-	off    int64
-	buf    []byte
-}
-
-// bytes returns n bytes, at most windowSize, which must lie in the object. They are good until the next call.
-func (w *window) bytes(off int64, n int) ([]byte, error) {
-	if off < w.off || off+int64(n) > w.off+int64(len(w.buf)) {
-		want := int(min(windowSize, w.size-off))
-		if cap(w.buf) < want {
-			w.buf = make([]byte, want)
-		}
-		w.off, w.buf = off, w.buf[:want]
-		if err := readFull(w.object, w.buf, off); err != nil {
-			w.buf = w.buf[:0]
-			return nil, err
-		}
-	}
-	return w.buf[off-w.off:][:n], nil
 }

@@ -28,23 +28,26 @@ func (c *check) unused(ctx context.Context) error {
 }
 
 // strays looks for objects that the index does not know. An object is registered before it is made, so one that is
-// there and unknown has no owner.
+// there and unknown has no owner. What is not named as a store names objects is somebody else's: another store in a
+// folder of this one, or what shares the bucket.
 func (c *check) strays(ctx context.Context) error {
 	var page []ObjectInfo
-	for o, err := range c.objects.List(ctx, "") {
-		if err != nil {
-			return err
+	for _, kind := range []Kind{KindPack, KindManifest} {
+		for o, err := range c.objects.List(ctx, kind.folder()) {
+			if err != nil {
+				return err
+			}
+			if !isName(kind, o.Name) {
+				continue
+			}
+			if page = append(page, o); len(page) < checkPage {
+				continue
+			}
+			if err := c.unknown(ctx, page); err != nil {
+				return err
+			}
+			page = page[:0]
 		}
-		if isMark(o.Name) {
-			continue
-		}
-		if page = append(page, o); len(page) < checkPage {
-			continue
-		}
-		if err := c.unknown(ctx, page); err != nil {
-			return err
-		}
-		page = page[:0]
 	}
 	return c.unknown(ctx, page)
 }

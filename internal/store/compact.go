@@ -45,32 +45,43 @@ type CompactIndex interface {
 	Replace(ctx context.Context, pack string, size int64, entries []Entry, old []SparsePack) (bool, error)
 }
 
+// compaction is the compacting of a store.
+type compaction struct {
+	*Store
+	report *SweepReport
+	failed []error // what is damaged: it holds up nothing else
+}
+
 // compact rewrites packs that are mostly dead. Between Sparse and Replace anything may happen to the packs: an import
 // may pin them and publish a manifest that uses what was dead a moment ago. Replace notices, since every new user pins
-// first, and a pinned pack or an unknown manifest stops it.
+// first, and a pinned pack or an unknown manifest stops it. A pack with damage is left to Check for a while, and is part
+// of the error.
 func (s *Store) compact(ctx context.Context, report *SweepReport) error {
+	c := &compaction{Store: s, report: report}
 	for {
 		packs, err := s.index.Sparse(ctx, compactBatch)
-		if err != nil || len(packs) == 0 {
-			return err
+		settled := 0
+		if err == nil && len(packs) > 0 {
+			settled, err = c.some(ctx, packs)
 		}
-		settled, err := s.compactSome(ctx, packs, report)
 		if err != nil || settled == 0 {
-			return err // the rest is for the next sweep
+			return errors.Join(append(c.failed, err)...) // the rest is for the next sweep
 		}
 	}
 }
 
-// compactSome returns how many of the packs need not be looked at again.
-func (s *Store) compactSome(ctx context.Context, packs []SparsePack, report *SweepReport) (int, error) {
-	live, err := s.live(ctx, packs)
-	if errors.Is(err, fs.ErrNotExist) && len(packs) > 1 {
-		return s.compactEach(ctx, packs, report)
-	}
-	if errors.Is(err, fs.ErrNotExist) {
+// some returns how many of the packs need not be looked at again.
+func (c *compaction) some(ctx context.Context, packs []SparsePack) (int, error) {
+	live, err := c.live(ctx, packs)
+	damage := (*DamageError)(nil)
+	switch {
+	case (errors.Is(err, fs.ErrNotExist) || errors.As(err, &damage)) && len(packs) > 1:
+		return c.each(ctx, packs)
+	case errors.Is(err, fs.ErrNotExist):
 		return 0, nil // an image was deleted since Sparse: the next sweep sees it; a manifest that is lost is Check's to tell
-	}
-	if err != nil {
+	case errors.As(err, &damage):
+		return c.putOff(ctx, packs[0].Name, err)
+	case err != nil:
 		return 0, err
 	}
 	var batch rewriting
@@ -78,30 +89,31 @@ func (s *Store) compactSome(ctx context.Context, packs []SparsePack, report *Swe
 	for i, p := range packs {
 		size := storedBytes(live[i])
 		if size*2 >= p.Size {
-			if err := s.index.Keep(ctx, p); err != nil {
+			if err := c.index.Keep(ctx, p); err != nil {
 				return settled, err
 			}
 			settled++
 			continue
 		}
-		if batch.size+size > packSize || len(batch.chunks)+len(live[i]) > packEntries {
-			n, err := s.rewrite(ctx, batch, report)
+		if batch.size+size > packSize || batch.chunks+len(live[i]) > packEntries {
+			n, err := c.rewrite(ctx, batch)
 			if settled += n; err != nil {
 				return settled, err
 			}
 			batch = rewriting{}
 		}
-		batch.old, batch.chunks, batch.size = append(batch.old, p), append(batch.chunks, live[i]...), batch.size+size
+		batch.old, batch.live = append(batch.old, p), append(batch.live, live[i])
+		batch.chunks, batch.size = batch.chunks+len(live[i]), batch.size+size
 	}
-	n, err := s.rewrite(ctx, batch, report)
+	n, err := c.rewrite(ctx, batch)
 	return settled + n, err
 }
 
-// compactEach looks at packs one by one: a manifest that is gone holds up only those that it uses.
-func (s *Store) compactEach(ctx context.Context, packs []SparsePack, report *SweepReport) (int, error) {
+// each looks at packs one by one: a manifest that is gone, or damaged, holds up only those that it uses.
+func (c *compaction) each(ctx context.Context, packs []SparsePack) (int, error) {
 	settled := 0
 	for i := range packs {
-		n, err := s.compactSome(ctx, packs[i:i+1], report)
+		n, err := c.some(ctx, packs[i:i+1])
 		if settled += n; err != nil {
 			return settled, err
 		}
@@ -109,11 +121,18 @@ func (s *Store) compactEach(ctx context.Context, packs []SparsePack, report *Swe
 	return settled, nil
 }
 
+// putOff leaves a pack alone for a while.
+func (c *compaction) putOff(ctx context.Context, pack string, why error) (int, error) {
+	c.failed = append(c.failed, fmt.Errorf("compacting pack %s: %w", pack, why))
+	return 1, c.index.PutOff(ctx, pack, damagedFor)
+}
+
 // rewriting is the making of one pack out of others.
 type rewriting struct {
 	old    []SparsePack
-	chunks []Entry // of old, to be kept
-	size   int64   // stored bytes of these
+	live   [][]Entry // of each, what is kept
+	chunks int       // of all these
+	size   int64     // and their stored bytes
 }
 
 func storedBytes(entries []Entry) int64 {
@@ -175,60 +194,49 @@ func (s *Store) eachRecord(ctx context.Context, m ManifestRef, fn func([]record)
 }
 
 // rewrite copies chunks, compressed as they are and each checked, into a new pack, and puts it in place of the old. It
-// returns how many packs are gone.
-func (s *Store) rewrite(ctx context.Context, r rewriting, report *SweepReport) (int, error) {
+// returns how many packs need not be looked at again.
+func (c *compaction) rewrite(ctx context.Context, r rewriting) (int, error) {
 	if len(r.old) == 0 {
 		return 0, nil
 	}
-	name := newName(KindPack)
-	if err := s.index.Reserve(ctx, name); err != nil {
-		return 0, err
-	}
-	p, err := createPack(ctx, s.objects, name)
+	p, err := c.reserve(ctx)
 	if err != nil {
 		return 0, err
 	}
-	for _, e := range r.chunks {
-		err := s.copyChunk(ctx, p, e)
-		if errors.Is(err, fs.ErrNotExist) {
-			return 0, p.object.Abort() // another sweep was quicker; a pack that is lost is Check's to tell
+	if pack, err := c.copyLive(ctx, p, r); err != nil {
+		aborted := p.object.Abort()
+		damage := (*DamageError)(nil)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return 0, aborted // another sweep was quicker; a pack that is lost is Check's to tell
+		case errors.As(err, &damage):
+			n, err := c.putOff(ctx, pack, err)
+			return n, errors.Join(err, aborted)
 		}
-		if err != nil {
-			return 0, errors.Join(err, p.object.Abort())
-		}
+		return 0, errors.Join(err, aborted)
 	}
 	if err := p.commit(); err != nil {
 		return 0, errors.Join(err, p.object.Abort())
 	}
-	done, err := s.index.Replace(ctx, name, p.size, p.entries, r.old)
+	done, err := c.index.Replace(ctx, p.name, p.size, p.entries, r.old)
 	if err != nil || !done {
 		return 0, err
 	}
-	report.Rewritten += len(r.old)
-	report.Moved += r.size
+	c.report.Rewritten += len(r.old)
+	c.report.Moved += r.size
 	return len(r.old), nil
 }
 
-func (s *Store) copyChunk(ctx context.Context, to *packWriter, e Entry) error {
-	stored, err := s.checked(ctx, e)
-	if err != nil {
-		return err
+// copyLive fills a pack. With an error it names the pack that it was reading.
+func (c *compaction) copyLive(ctx context.Context, to *packWriter, r rewriting) (string, error) {
+	from := c.reader(ctx, "", 0)
+	for i, old := range r.old {
+		from.turn(old.Name, old.Size)
+		for k := range r.live[i] {
+			if err := from.copyTo(to, &r.live[i][k]); err != nil {
+				return old.Name, err
+			}
+		}
 	}
-	to.note(e.Digest, len(stored), int(e.Length), e.Codec)
-	return to.write(stored)
-}
-
-// checked returns a chunk as it is stored, checked against its digest.
-func (s *Store) checked(ctx context.Context, e Entry) ([]byte, error) {
-	if !e.plausible() {
-		return nil, &DamageError{Object: e.Pack, Reason: fmt.Sprintf("chunk %s is said to have %d bytes", e.Digest, e.Length)}
-	}
-	stored := make([]byte, e.Stored)
-	if err := s.objects.ReadAt(ctx, e.Pack, stored, e.Offset); err != nil {
-		return nil, err
-	}
-	if err := s.codecs.decode(make([]byte, e.Length), stored, e.Codec, e.Digest); err != nil {
-		return nil, &DamageError{Object: e.Pack, Reason: "chunk " + e.Digest.String(), Cause: err}
-	}
-	return stored, nil
+	return "", nil
 }

@@ -2,14 +2,11 @@ package store
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // copyRecords is how many records of a manifest are looked up and read at once: 8 MB at most, two or three times.
@@ -26,8 +23,8 @@ func (s *Store) Copy(ctx context.Context, owner Owner, from *Reader, progress *P
 	c := &copying{
 		Store: s, owner: owner, from: from, progress: progress,
 		pending: map[Digest]struct{}{},
-		counted: map[uint64]struct{}{},
-		packs:   map[string]int64{},
+		counted: newSeen(),
+		packs:   usedPacks{},
 	}
 	if err := c.run(ctx); err != nil {
 		if c.pack != nil {
@@ -44,11 +41,11 @@ type copying struct {
 	owner    Owner
 	from     *Reader
 	progress *Progress
-	counted  map[uint64]struct{} // as in writing; the reader's own
+	counted  *seen // as in writing; the reader's own
 
 	mu      sync.Mutex
 	pending map[Digest]struct{} // chunks on their way that the index does not know yet
-	packs   map[string]int64
+	packs   usedPacks
 
 	pack    *packWriter // being filled
 	written Written
@@ -69,16 +66,16 @@ type carried struct {
 }
 
 func (c *copying) run(ctx context.Context) error {
-	g, group := errgroup.WithContext(ctx)
+	g, inner := newGroup(ctx)
 	piles := make(chan *piling)
 	g.Go(func() error {
-		if err := c.read(group, piles); err != nil {
+		if err := c.read(inner, piles); err != nil {
 			return err
 		}
 		close(piles)
 		return nil
 	})
-	g.Go(func() error { return c.write(group, piles) })
+	g.Go(func() error { return c.write(inner, piles) })
 	if err := g.Wait(); err != nil {
 		return err
 	}
@@ -151,13 +148,9 @@ func (c *copying) lookUp(ctx context.Context, p *piling, records []record) error
 
 // decide says whether a chunk must be copied, of which the index says where it is.
 func (c *copying) decide(r *record, l *Location) bool {
-	key := binary.LittleEndian.Uint64(r.digest[:])
-	_, counted := c.counted[key]
-	c.counted[key] = struct{}{}
+	first := c.counted.add(r.digest)
 	if l.Pack != "" {
-		if !counted {
-			c.packs[l.Pack] += int64(l.Stored)
-		}
+		c.packs.use(l, first)
 		return false
 	}
 	_, pending := c.pending[r.digest]
@@ -173,7 +166,7 @@ func (c *copying) fetch(ctx context.Context, parts []carried) error {
 	if err := c.locate(ctx, parts); err != nil {
 		return err
 	}
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := newGroup(ctx)
 	g.SetLimit(2 * c.workers) // a read may wait for a network
 	for len(parts) > 0 {
 		n := together(parts)
@@ -316,29 +309,17 @@ func (c *copying) finishPack(ctx context.Context) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for i := range p.entries {
-		c.packs[locations[i].Pack] += int64(locations[i].Stored)
+		c.packs.use(&locations[i], true)
 		delete(c.pending, p.entries[i].Digest)
 	}
 	return nil
 }
 
-// copyManifest copies the manifest, byte for byte and checked.
+// copyManifest copies the manifest.
 func (c *copying) copyManifest(ctx context.Context) error {
-	name := newName(KindManifest)
-	if err := c.index.Begin(ctx, c.owner, KindManifest, name); err != nil {
+	c.written.Object, c.written.Size = newName(KindManifest), c.from.Manifest().Size()
+	if err := c.index.Begin(ctx, c.owner, KindManifest, c.written.Object); err != nil {
 		return err
 	}
-	object, err := c.objects.Create(ctx, name)
-	if err != nil {
-		return err
-	}
-	m := c.from.Manifest()
-	if err := m.WriteRange(ctx, object, 0, m.Size()); err != nil {
-		return errors.Join(err, object.Abort())
-	}
-	c.written.Object, c.written.Size = name, m.Size()
-	if err := object.Commit(); err != nil {
-		return errors.Join(err, object.Abort())
-	}
-	return nil
+	return c.from.Manifest().copyTo(ctx, c.objects, c.written.Object)
 }

@@ -173,6 +173,57 @@ func TestDiskFails(t *testing.T) {
 	h.wantEmpty()
 }
 
+// panickyDisk panics where it is read from some offset on, or where its map is.
+type panickyDisk struct {
+	*memDisk
+	readAt, nextData int64
+}
+
+func (d panickyDisk) ReadAt(p []byte, off int64) (int, error) {
+	if off+int64(len(p)) > d.readAt {
+		panic("index out of range")
+	}
+	return d.memDisk.ReadAt(p, off)
+}
+
+func (d panickyDisk) NextData(off int64) (int64, int64, error) {
+	if off >= d.nextData {
+		panic("index out of range")
+	}
+	return d.memDisk.NextData(off)
+}
+
+// panickyObjects panics where an object is read.
+type panickyObjects struct{ store.Objects }
+
+func (o panickyObjects) ReadAt(context.Context, string, []byte, int64) error {
+	panic("the bytes are odd")
+}
+
+// A format that breaks over its file ends one import, not the service; nor does what breaks over kept bytes.
+func TestAPanicIsAnError(t *testing.T) {
+	h := newHouse(t, nil)
+	data := guest(20<<20, 2)
+	for name, d := range map[string]panickyDisk{
+		"first read": {whole(data), 0, 1 << 40}, "later read": {whole(data), 10 << 20, 1 << 40},
+		"first map": {whole(data), 1 << 40, 0}, "end of the map": {whole(data), 1 << 40, 20 << 20},
+	} {
+		c := h.claim()
+		if _, err := h.Write(t.Context(), owner(c), d, nil); err == nil || !strings.Contains(err.Error(), "panic: index out of range") {
+			t.Errorf("%s: Write: %v", name, err)
+		}
+		h.succeed(c, data)
+	}
+	_, w := h.keep(whole(data))
+	broken := must(store.New(panickyObjects{h.objects}, h.catalog.Index(h.id)))(t)
+	if _, err := broken.Check(t.Context(), func(store.Damage) {}); err == nil || !strings.Contains(err.Error(), "panic: the bytes are odd") {
+		t.Errorf("Check: %v", err)
+	}
+	if got := must(io.ReadAll(io.NewSectionReader(h.open(w), 0, w.GuestSize)))(t); !bytes.Equal(got, data) {
+		t.Error("the image came back changed")
+	}
+}
+
 func TestWriteIsCancelled(t *testing.T) {
 	h := newHouse(t, nil)
 	c := h.claim()
@@ -275,4 +326,39 @@ func TestDeleteFails(t *testing.T) {
 		t.Errorf("the next Sweep = %+v", report)
 	}
 	h.wantEmpty()
+}
+
+// A place that does not answer is not asked to delete one object after the other; one that refuses some deletes the rest.
+func TestDeletionsEndWhereNothingAnswers(t *testing.T) {
+	for _, answers := range []bool{false, true} {
+		tried, refused := 0, map[string]bool{}
+		armed := false
+		h := newHouse(t, func(o store.Objects) store.Objects {
+			return &faults{o, func(did, name string) error {
+				if !armed || answers && did != "delete" {
+					return nil
+				}
+				if did == "delete" {
+					tried++
+				}
+				if answers && len(refused) >= 5 && !refused[name] {
+					return nil
+				}
+				refused[name] = true
+				return errFault
+			}}
+		})
+		for seed := range uint64(6) {
+			id, _ := h.keep(whole(guest(1<<20, seed)))
+			h.delete(id)
+		}
+		armed = true
+		report, err := h.Sweep(t.Context())
+		if !errors.Is(err, errFault) || answers && (tried != 12 || report.Deleted != 7) || !answers && tried != 3 {
+			t.Errorf("answers %v: %d of 12 deletions were tried, %d done; %v", answers, tried, report.Deleted, err)
+		}
+		armed = false
+		h.sweep()
+		h.wantEmpty()
+	}
 }

@@ -78,7 +78,7 @@ func (f *fetch) run() error {
 	case 1:
 		return f.group(f.ctx, f.groups[0])
 	}
-	g, ctx := errgroup.WithContext(f.ctx)
+	g, ctx := newGroup(f.ctx)
 	g.SetLimit(f.atOnce())
 	for _, wants := range f.groups {
 		g.Go(func() error { return f.group(ctx, wants) })
@@ -150,7 +150,7 @@ func (f *fetch) read(ctx context.Context, wants []want) error {
 // expandAll expands adjacent chunks, whose stored bytes are b.
 func (f *fetch) expandAll(wants []want, b []byte) error {
 	first := &wants[0].place
-	g := errgroup.Group{}
+	g := group{new(errgroup.Group)}
 	for part := range slices.Chunk(wants, (len(wants)+f.store.workers-1)/f.store.workers) {
 		g.Go(func() error {
 			for i := range part {

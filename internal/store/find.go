@@ -1,9 +1,6 @@
 package store
 
-import (
-	"context"
-	"encoding/binary"
-)
+import "context"
 
 // findSegments is how many segments at most are asked for in one Find: about 230 chunks.
 const findSegments = 8
@@ -77,17 +74,12 @@ func (w *writing) lookUp(ctx context.Context, batch []*segment) error {
 
 // decide settles what is done with a chunk that the index was asked for.
 func (w *writing) decide(c *chunk, l *Location) {
-	// 64 bits of a digest will do for counting; nothing but the figures of packs rests on them.
-	key := binary.LittleEndian.Uint64(c.digest[:])
-	_, counted := w.counted[key]
-	w.counted[key] = struct{}{}
+	first := w.counted.add(c.digest)
 	_, pending := w.pending[c.digest]
 	switch {
 	case l.Pack != "":
 		c.state = chunkKnown
-		if !counted {
-			w.packs[l.Pack] += int64(l.Stored)
-		}
+		w.packs.use(l, first)
 	case pending:
 		c.state = chunkRepeated
 	default:

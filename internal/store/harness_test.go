@@ -27,6 +27,7 @@ type house struct {
 	*store.Store
 	t        testing.TB
 	database string
+	folder   string
 	catalog  *catalog.Catalog
 	objects  store.Objects
 	account  int64
@@ -47,7 +48,7 @@ func openHouse(t testing.TB, database, folder string, wrap func(store.Objects) s
 	ids := must(cat.SetRegions(t.Context(), map[string]string{region: "file:store"}))(t)
 	files := must(local.Open(folder))(t)
 	t.Cleanup(func() { files.Close() })
-	h := &house{t: t, database: database, catalog: cat, objects: files, id: ids[region]}
+	h := &house{t: t, database: database, folder: folder, catalog: cat, objects: files, id: ids[region]}
 	if wrap != nil {
 		h.objects = wrap(files)
 	}
@@ -291,6 +292,13 @@ func (f *faults) ReadAt(ctx context.Context, name string, p []byte, off int64) e
 		return err
 	}
 	return f.Objects.ReadAt(ctx, name, p, off)
+}
+
+func (f *faults) Stat(ctx context.Context, name string) (int64, error) {
+	if err := f.fail("stat", name); err != nil {
+		return 0, err
+	}
+	return f.Objects.Stat(ctx, name)
 }
 
 func (f *faults) Delete(ctx context.Context, name string) error {

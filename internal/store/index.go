@@ -3,12 +3,22 @@ package store
 import (
 	"context"
 	"encoding/hex"
+	"fmt"
 )
 
 // Digest is the SHA-256 of a chunk's guest bytes, or of a manifest's root (see manifest.go).
 type Digest [32]byte
 
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
+
+// ParseDigest reads what String has written.
+func ParseDigest(text string) (d Digest, err error) {
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != len(d) {
+		return d, fmt.Errorf("%q is no digest", text)
+	}
+	return Digest(b), nil
+}
 
 // Owner is the import that pins what it relies on, by its image's id, or the copying of an image to this store, by the
 // negative id of its action. Lease is its fencing token: every call under a lost lease fails.

@@ -3,12 +3,10 @@ package store
 import (
 	"context"
 	"errors"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // keep writes the manifest and the packs, in guest order.
-func (w *writing) keep(ctx context.Context, g *errgroup.Group, in <-chan *segment) error {
+func (w *writing) keep(ctx context.Context, g group, in <-chan *segment) error {
 	if err := w.createManifest(ctx); err != nil {
 		return err
 	}
@@ -51,7 +49,7 @@ func (w *writing) createManifest(ctx context.Context) error {
 
 // keepSegment notes a segment's chunks in the manifest and writes the new ones, which stand one after the other in
 // out, with as few calls as the ends of packs allow.
-func (w *writing) keepSegment(ctx context.Context, g *errgroup.Group, s *segment) error {
+func (w *writing) keepSegment(ctx context.Context, g group, s *segment) error {
 	from, to := 0, 0 // in out: noted in the pack and not written yet
 	for i := range s.chunks {
 		c := &s.chunks[i]
@@ -105,7 +103,7 @@ func (w *writing) writeOut(b []byte) error {
 
 // handOver lets a full pack become durable and known while the next is filled; one at a time, so that memory and
 // what is lost with the process stay bounded.
-func (w *writing) handOver(ctx context.Context, g *errgroup.Group) error {
+func (w *writing) handOver(ctx context.Context, g group) error {
 	if err := send(ctx, w.finishing, struct{}{}); err != nil {
 		return err
 	}
@@ -129,7 +127,7 @@ func (w *writing) finishPack(ctx context.Context, p *packWriter) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := range p.entries {
-		w.packs[locations[i].Pack] += int64(locations[i].Stored)
+		w.packs.use(&locations[i], true)
 		delete(w.pending, p.entries[i].Digest)
 	}
 	return nil

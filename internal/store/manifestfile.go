@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"io"
 )
 
@@ -19,8 +20,11 @@ func (f ManifestFile) Size() int64 { return f.rootOffset() + f.r.root.rootSize()
 func (f ManifestFile) rootOffset() int64 { return f.r.root.records * recordSize }
 
 // WriteRange writes n bytes from off on to w. Each piece has been checked before it is written.
-func (f ManifestFile) WriteRange(_ context.Context, w io.Writer, off, n int64) error {
+func (f ManifestFile) WriteRange(ctx context.Context, w io.Writer, off, n int64) error {
 	for n > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		b, start, err := f.piece(off)
 		if err != nil {
 			return f.r.damage(err)
@@ -31,6 +35,21 @@ func (f ManifestFile) WriteRange(_ context.Context, w io.Writer, off, n int64) e
 			return err
 		}
 		off, n = off+int64(len(b)), n-int64(len(b))
+	}
+	return nil
+}
+
+// copyTo writes the manifest, byte for byte and checked, to an object whose name is registered.
+func (f ManifestFile) copyTo(ctx context.Context, objects Objects, name string) error {
+	object, err := objects.Create(ctx, name)
+	if err != nil {
+		return err
+	}
+	if err = f.WriteRange(ctx, object, 0, f.Size()); err == nil {
+		err = object.Commit()
+	}
+	if err != nil {
+		return errors.Join(err, object.Abort())
 	}
 	return nil
 }

@@ -26,6 +26,17 @@ func (m *memory) StoreMark(_ context.Context, id int64) (string, error) {
 	return m.mark[id], nil
 }
 
+func (m *memory) MarkedStore(_ context.Context, mark string) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for id, kept := range m.mark {
+		if kept == mark {
+			return id, nil
+		}
+	}
+	return 0, nil
+}
+
 func (m *memory) KeepStoreMark(_ context.Context, id int64, mark string) (string, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -51,17 +62,19 @@ func TestRecognise(t *testing.T) {
 	for _, test := range []struct {
 		what string
 		who  *memory
+		id   int64
 		dir  string
 		code string
 	}{
-		{"an empty place", one, here, ""},
-		{"the same place", one, here, ""},
-		{"another empty place by that name", one, there, "store_differs"},
-		{"a place that belongs to another service", two, here, "store_taken"},
-		{"a place of its own", two, there, ""},
-		{"the other's place by that name", two, here, "store_differs"},
+		{"an empty place", one, 1, here, ""},
+		{"the same place", one, 1, here, ""},
+		{"another empty place by that name", one, 1, there, "store_differs"},
+		{"a place that belongs to another service", two, 1, here, "store_taken"},
+		{"a place of its own", two, 1, there, ""},
+		{"the other's place by that name", two, 1, here, "store_differs"},
+		{"the same place by another name", one, 2, here, "store_known"},
 	} {
-		err := store.Recognise(t.Context(), place(t, test.dir), test.who, 1, "file:x")
+		err := store.Recognise(t.Context(), place(t, test.dir), test.who, test.id, "file:x")
 		code := ""
 		if r := refusal.As(err); r != nil {
 			code = r.Code
@@ -98,5 +111,37 @@ func TestRecogniseAtOnce(t *testing.T) {
 	}
 	if (errs[0] == nil) == (errs[1] == nil) {
 		t.Errorf("of two places one is the store: %v, %v", errs[0], errs[1])
+	}
+}
+
+// lateMark is a place that another service marks between this one's look and its own mark.
+type lateMark struct {
+	store.Objects
+	t *testing.T
+}
+
+func (l *lateMark) Create(ctx context.Context, name string) (store.ObjectWriter, error) {
+	w, err := l.Objects.Create(ctx, "mark/two-x")
+	if err == nil {
+		err = w.Commit()
+	}
+	if err != nil {
+		l.t.Error(err)
+	}
+	return l.Objects.Create(ctx, name)
+}
+
+// Of two services that begin with one place at once not both go on.
+func TestRecogniseBesideAnotherService(t *testing.T) {
+	m := &memory{name: "one", mark: map[int64]string{}}
+	objects := place(t, t.TempDir())
+	err := store.Recognise(t.Context(), &lateMark{objects, t}, m, 1, "file:x")
+	if refusal.As(err) == nil || refusal.As(err).Code != "store_taken" || m.mark[1] != "" {
+		t.Errorf("Recognise: %v", err)
+	}
+	for o, err := range objects.List(t.Context(), "mark") {
+		if err != nil || o.Name != "mark/two-x" {
+			t.Errorf("left: %v, %v", o, err)
+		}
 	}
 }

@@ -5,7 +5,9 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"io"
+	"io/fs"
 	"iter"
+	"strings"
 )
 
 // Objects is a place that keeps objects. An object is written once, under a name that nobody else uses, and deleted
@@ -47,11 +49,29 @@ type ObjectInfo struct {
 	Size int64
 }
 
+// ValidName says whether an object may have a name: one that every place can take, since a store may be copied from one to
+// another, and that leads out of none.
+func ValidName(name string) bool {
+	return fs.ValidPath(name) && !strings.HasPrefix(name, ".") && !strings.Contains(name, "/.")
+}
+
 // newName returns a name for an object that no other process can choose. Two hexadecimal digits of folder keep a
 // local folder small: a million packs are 4,000 in each.
 func newName(kind Kind) string {
 	var id [16]byte
 	rand.Read(id[:]) // never fails: crypto/rand ends the process first
 	name := hex.EncodeToString(id[:])
-	return string(kind) + "s/" + name[:2] + "/" + name
+	return kind.folder() + "/" + name[:2] + "/" + name
+}
+
+func (k Kind) folder() string { return string(k) + "s" }
+
+// isName says whether newName may have made a name.
+func isName(kind Kind, name string) bool {
+	id, ok := strings.CutPrefix(name, kind.folder()+"/")
+	if !ok || len(id) != 2+1+32 || id[2] != '/' || id[:2] != id[3:5] {
+		return false
+	}
+	b, err := hex.DecodeString(id[3:])
+	return err == nil && hex.EncodeToString(b) == id[3:]
 }

@@ -20,15 +20,14 @@ import (
 //
 // The table makes the chunk index something that can be rebuilt.
 const (
-	packMagic    = "INGOTPAK"
-	packEnd      = "INGOTPKE"
-	packVersion  = 1
-	packHeader   = 16
-	packEntry    = 32 + 8 + 4 + 4 + 4
-	packTrailer  = 8 + 32 + 8
-	packSize     = 32 << 20 // of chunks; the last one may pass it
-	packEntries  = 1 << 14  // more would make one transaction, and what is remembered of an open pack, too large
-	maxPackTable = packEntries * packEntry
+	packMagic   = "INGOTPAK"
+	packEnd     = "INGOTPKE"
+	packVersion = 1
+	packHeader  = 16
+	packEntry   = 32 + 8 + 4 + 4 + 4
+	packTrailer = 8 + 32 + 8
+	packSize    = 32 << 20 // of chunks; the last one may pass it
+	packEntries = 1 << 14  // more would make one transaction, and what is remembered of an open pack, too large
 )
 
 // DamageError says that kept content is not what was written.

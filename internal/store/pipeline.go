@@ -2,8 +2,6 @@ package store
 
 import (
 	"context"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // send hands a value on, unless the write has failed elsewhere.
@@ -45,7 +43,7 @@ func each[T any](ctx context.Context, in <-chan T, out chan<- T, fn func(T) erro
 }
 
 // ordered is a stage of n workers. Segments are begun in order, each as soon as a worker is free, and leave in order.
-func ordered(ctx context.Context, g *errgroup.Group, n int, in <-chan *segment, work func(*segment) error) <-chan *segment {
+func ordered(ctx context.Context, g group, n int, in <-chan *segment, work func(*segment) error) <-chan *segment {
 	todo, begun, out := make(chan *segment), make(chan *segment, n), make(chan *segment, n)
 	g.Go(func() error {
 		err := each(ctx, in, begun, func(s *segment) error {

@@ -59,9 +59,8 @@ type stretch struct {
 	pack  string
 	off   int64
 	n     int
-	ready chan struct{} // closed when bytes or err is there
+	ready chan struct{} // closed when bytes are there, or never will be
 	bytes []byte
-	err   error
 }
 
 // covers says that a chunk lies in the stretch.
@@ -177,19 +176,20 @@ func stretchesOf(places []Location) []*stretch {
 }
 
 func fetchStretches(ctx context.Context, objects Objects, stretches []*stretch) {
-	var g errgroup.Group
+	g := group{new(errgroup.Group)}
 	g.SetLimit(requestsAtOnce)
 	for _, r := range stretches {
 		g.Go(func() error {
 			defer close(r.ready)
 			b := make([]byte, r.n)
-			if r.err = objects.ReadAt(ctx, r.pack, b, r.off); r.err == nil {
-				r.bytes = b
+			if err := objects.ReadAt(ctx, r.pack, b, r.off); err != nil {
+				return err
 			}
+			r.bytes = b
 			return nil
 		})
 	}
-	g.Wait()
+	_ = g.Wait() // what failed, the read that needs it meets again
 }
 
 // stored waits for the bytes of a piece of the stretch; false says that they could not be fetched.
@@ -199,7 +199,7 @@ func (r *stretch) stored(ctx context.Context, off int64, n int) ([]byte, bool) {
 	case <-ctx.Done():
 		return nil, false
 	}
-	if r.err != nil {
+	if r.bytes == nil {
 		return nil, false
 	}
 	return r.bytes[off-r.off:][:n], true

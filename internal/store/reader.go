@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sort"
 	"sync"
 )
 
@@ -71,9 +72,6 @@ func (r *Reader) damage(err error) error {
 
 // Size returns the guest disk's size in bytes.
 func (r *Reader) Size() int64 { return r.root.guestSize }
-
-// DataBytes returns how many of the guest's bytes are held by chunks.
-func (r *Reader) DataBytes() int64 { return r.root.dataBytes }
 
 // NextData returns the next range of chunks that follow one another.
 func (r *Reader) NextData(off int64) (start, end int64, err error) {
@@ -157,16 +155,7 @@ func (r *Reader) fill(p []byte, off int64) error {
 
 // firstAfter returns the index of the first record that ends after off.
 func firstAfter(records []record, off int64) int {
-	lo, hi := 0, len(records)
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if records[mid].end() > off {
-			hi = mid
-		} else {
-			lo = mid + 1
-		}
-	}
-	return lo
+	return sort.Search(len(records), func(i int) bool { return records[i].end() > off })
 }
 
 // block returns a block of the manifest. Two goroutines that miss the same one both read it.

@@ -17,15 +17,18 @@ import (
 //   - chunks that images lack are looked for in every pack there is, known or not, and in the other stores;
 //   - an image that is still not whole is marked, and not served as good; one that has become whole is served again.
 //
-// It deletes nothing. What it has replaced, and what nobody knows of, is a sweep's to take.
+// What is missing or wrong is read twice before it is believed, and the place must still be the store. A repair deletes
+// nothing. What it has replaced, and what nobody knows of, is a sweep's to take when the grace is over: until then another
+// repair can copy from it what should not have been given up.
 
 // RepairIndex is what a repair changes of the chunk index.
 type RepairIndex interface {
 	// Mend makes a durable pack, with these chunks, known in place of another, in one transaction: what was located in old
 	// and is not among the chunks is nowhere then, what relied on old relies on pack, and imports that had pinned it cannot
 	// publish. A chunk that has a place elsewhere keeps that. old may be "" or the same as pack (then only rows change);
-	// pack may be "" where nothing of old is left. If old is no longer live it changes nothing and returns false.
-	Mend(ctx context.Context, old, pack string, size int64, entries []Entry) (bool, error)
+	// pack may be "" where nothing of old is left. If old is no longer live it changes nothing and returns false. The first
+	// sweep after the grace deletes old.
+	Mend(ctx context.Context, old, pack string, size int64, entries []Entry, grace time.Duration) (bool, error)
 
 	// Refer writes down that a manifest relies on packs, with the bytes used of each. It returns false, and has changed
 	// nothing, if one of them is no longer live.
@@ -55,14 +58,32 @@ type UseIndex interface {
 	// Unused returns packs that nobody relies on and that no sweep would look at.
 	Unused(ctx context.Context) ([]KeptObject, error)
 
-	// Extent returns how many objects there must be, and their bytes.
-	Extent(ctx context.Context) (objects, bytes int64, err error)
-
 	// Loosen lets the next sweep look at packs.
 	Loosen(ctx context.Context, packs []string) error
 }
 
-// mend repairs a pack and says what was done; "" if the pack is gone by now.
+// repair repairs a pack and says what was done; "" if nothing was, or the pack is gone by now. Bytes that are wrong are
+// read once more first: it may have been the reading.
+func (p *packCheck) repair(ctx context.Context) (string, error) {
+	if p.unread {
+		return "", nil
+	}
+	if !p.rewrite {
+		return p.mend(ctx)
+	}
+	again, err := p.check.examine(ctx, p.o)
+	switch {
+	case err != nil:
+		return "", err
+	case again.unread:
+		return "", nil
+	case len(again.found) == 0 && again.spare == 0:
+		return "nothing had to be: read once more, the pack is whole", nil
+	}
+	return again.mend(ctx)
+}
+
+// mend makes of a pack what can be made of it.
 func (p *packCheck) mend(ctx context.Context) (string, error) {
 	lost := map[Digest]struct{}{}
 	for i := range p.rows {
@@ -72,7 +93,7 @@ func (p *packCheck) mend(ctx context.Context) (string, error) {
 		delete(lost, p.good[i].Digest)
 	}
 	if !p.rewrite && len(lost) == 0 {
-		done, err := p.index.Mend(ctx, p.o.Name, p.o.Name, p.size, p.good)
+		done, err := p.index.Mend(ctx, p.o.Name, p.o.Name, p.size, p.good, p.Grace)
 		if err != nil || !done {
 			return "", err
 		}
@@ -80,34 +101,38 @@ func (p *packCheck) mend(ctx context.Context) (string, error) {
 	}
 	name, size, entries := "", int64(0), []Entry(nil)
 	if len(p.good) > 0 {
-		w, err := p.reserve(ctx)
+		w, err := p.keepGood(ctx)
 		if err != nil {
 			return "", err
 		}
-		for _, e := range p.good {
-			if err := p.copyChunk(ctx, w, e); err != nil {
-				return "", errors.Join(err, w.object.Abort())
-			}
-		}
-		if err := w.commit(); err != nil {
-			return "", errors.Join(err, w.object.Abort())
-		}
 		name, size, entries = w.name, w.size, w.entries
 	}
-	done, err := p.index.Mend(ctx, p.o.Name, name, size, entries)
+	if err := p.same(ctx); err != nil {
+		return "", err
+	}
+	done, err := p.index.Mend(ctx, p.o.Name, name, size, entries, p.Grace)
 	if err != nil || !done {
 		return "", err
 	}
 	return fmt.Sprintf("%d chunks are in a new pack, %d are lost here", len(entries), len(lost)), nil
 }
 
-// reserve begins a pack of the repair's own.
-func (c *check) reserve(ctx context.Context) (*packWriter, error) {
-	name := newName(KindPack)
-	if err := c.index.Reserve(ctx, name); err != nil {
+// keepGood copies what could be read into a new pack.
+func (p *packCheck) keepGood(ctx context.Context) (*packWriter, error) {
+	w, err := p.reserve(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return createPack(ctx, c.objects, name)
+	from := p.reader(ctx, p.o.Name, p.size)
+	for i := range p.good {
+		if err := from.copyTo(w, &p.good[i]); err != nil {
+			return nil, errors.Join(err, w.object.Abort())
+		}
+	}
+	if err := w.commit(); err != nil {
+		return nil, errors.Join(err, w.object.Abort())
+	}
+	return w, nil
 }
 
 // brokenManifest is a manifest that a repair looks at twice: before and after it has looked for what is missing.
@@ -159,6 +184,9 @@ func (c *check) judge(ctx context.Context, m KeptManifest) (whole bool, err erro
 	if whole, err = c.hold(ctx, m); err != nil {
 		return false, err
 	}
+	if err := c.same(ctx); err != nil {
+		return false, err
+	}
 	if err := c.index.Judge(ctx, m.ID, !whole); err != nil || whole {
 		return whole, err
 	}
@@ -208,7 +236,11 @@ func (c *check) recast(ctx context.Context, m KeptManifest, code DamageCode) err
 		if err != nil {
 			continue // the other store's check tells
 		}
-		size, err := c.copyManifest(ctx, &m, from.Manifest())
+		m.Object = newName(KindManifest)
+		if err := c.index.Reserve(ctx, m.Object); err != nil {
+			return err
+		}
+		err = from.Manifest().copyTo(ctx, c.objects, m.Object)
 		var damage *DamageError
 		if errors.As(err, &damage) || errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -216,31 +248,11 @@ func (c *check) recast(ctx context.Context, m KeptManifest, code DamageCode) err
 		if err != nil {
 			return err
 		}
-		if err := c.index.Recast(ctx, m.ID, m.Object, size); err != nil {
+		if err := c.index.Recast(ctx, m.ID, m.Object, from.Manifest().Size()); err != nil {
 			return err
 		}
 		_, _, err = c.read(ctx, m)
 		return err
 	}
 	return nil
-}
-
-// copyManifest writes a manifest to a new object, by whose name m goes from then on.
-func (c *check) copyManifest(ctx context.Context, m *KeptManifest, from ManifestFile) (int64, error) {
-	name := newName(KindManifest)
-	if err := c.index.Reserve(ctx, name); err != nil {
-		return 0, err
-	}
-	w, err := c.objects.Create(ctx, name)
-	if err != nil {
-		return 0, err
-	}
-	if err := from.WriteRange(ctx, w, 0, from.Size()); err != nil {
-		return 0, errors.Join(err, w.Abort())
-	}
-	if err := w.Commit(); err != nil {
-		return 0, errors.Join(err, w.Abort())
-	}
-	m.Object = name
-	return from.Size(), nil
 }

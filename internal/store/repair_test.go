@@ -2,7 +2,10 @@ package store_test
 
 import (
 	"bytes"
+	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -105,7 +108,7 @@ var kinds = []struct {
 		codes(store.ManifestAltered), codes(store.ManifestAltered), false},
 	{"manifest truncated", func(d *damaged) { d.change(d.written.Object, func(b []byte) []byte { return b[:20] }) },
 		codes(store.ManifestAltered), codes(store.ManifestAltered), false},
-	{"stray object", func(d *damaged) { os.WriteFile(d.path("packs/stray"), []byte("x"), 0o600) },
+	{"stray object", func(d *damaged) { os.WriteFile(d.path(d.stray()), []byte("x"), 0o600) },
 		codes(store.ObjectUnexpected), nil, true},
 	{"pack on no list", func(d *damaged) {
 		d.sql(`INSERT INTO object (store_id, name, kind, state, size) SELECT store_id, 'packs/lone', 'pack', 'live', size
@@ -236,7 +239,7 @@ func TestRepairFromAnotherStore(t *testing.T) {
 func TestRepairFromAnotherPack(t *testing.T) {
 	d := newDamaged(t)
 	copied := must(os.ReadFile(d.path(d.packs[0])))(t)
-	if err := os.WriteFile(d.path("packs/copy"), copied, 0o600); err != nil {
+	if err := os.WriteFile(d.path(d.stray()), copied, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	d.change(d.packs[0], flip(5000))
@@ -247,7 +250,7 @@ func TestRepairFromAnotherPack(t *testing.T) {
 	d.sweep()
 	d.wantSound()
 	d.wantServed(d.image, d.contents)
-	if slices.Contains(d.names("packs"), "packs/copy") {
+	if slices.Contains(d.names("packs"), d.stray()) {
 		t.Error("the stray pack is still there after the sweep")
 	}
 }
@@ -269,7 +272,7 @@ func TestRepairBesideAnImport(t *testing.T) {
 // A repair leaves what nobody knows of in place for the grace.
 func TestGraceOfStrays(t *testing.T) {
 	d := newDamaged(t)
-	if err := os.WriteFile(d.path("packs/stray"), []byte("x"), 0o600); err != nil {
+	if err := os.WriteFile(d.path(d.stray()), []byte("x"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	opt := store.CheckOptions{Repair: true, Grace: time.Hour}
@@ -277,14 +280,104 @@ func TestGraceOfStrays(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.sweep()
-	if !slices.Contains(d.names("packs"), "packs/stray") {
+	if !slices.Contains(d.names("packs"), d.stray()) {
 		t.Error("the sweep took it before the grace was over")
 	}
 	d.wantSound()
 	d.house.later()
 	d.sweep()
-	if slices.Contains(d.names("packs"), "packs/stray") {
+	if slices.Contains(d.names("packs"), d.stray()) {
 		t.Error("the sweep left it after the grace")
+	}
+}
+
+// What a repair has replaced is left for the grace too.
+func TestGraceOfWhatIsReplaced(t *testing.T) {
+	d := newDamaged(t)
+	d.change(d.packs[0], flip(5000))
+	if _, err := d.CheckWith(t.Context(), store.CheckOptions{Repair: true, Grace: time.Hour}, func(store.Damage) {}); err != nil {
+		t.Fatal(err)
+	}
+	d.sweep()
+	d.change(d.packs[0], flip(5000)) // the file is there; what was read wrong is right now
+	d.repair()
+	d.wantServed(d.image, d.contents)
+	d.house.later()
+	d.sweep()
+	if slices.Contains(d.names("packs"), d.packs[0]) {
+		t.Error("the sweep left it after the grace")
+	}
+	d.wantServed(d.image, d.contents)
+	d.wantSound()
+}
+
+// flakyObjects gives a wrong answer once.
+type flakyObjects struct {
+	store.Objects
+	pack     string
+	missing  bool // by Stat
+	flipping bool // by ReadAt
+}
+
+func (f *flakyObjects) Stat(ctx context.Context, name string) (int64, error) {
+	if name == f.pack && f.missing {
+		f.missing = false
+		return 0, fs.ErrNotExist
+	}
+	return f.Objects.Stat(ctx, name)
+}
+
+func (f *flakyObjects) ReadAt(ctx context.Context, name string, p []byte, off int64) error {
+	err := f.Objects.ReadAt(ctx, name, p, off)
+	if name == f.pack && f.flipping && len(p) > 10000 {
+		f.flipping = false
+		p[5000] ^= 1
+	}
+	return err
+}
+
+// One wrong answer costs no pack.
+func TestRepairReadsTwice(t *testing.T) {
+	for _, missing := range []bool{true, false} {
+		d := newDamaged(t)
+		flaky := &flakyObjects{d.objects, d.packs[0], missing, !missing}
+		d.Store = must(store.New(flaky, d.catalog.Index(d.id)))(t)
+		packs := d.names("packs")
+		if found, left := d.repair(); len(found) != 1 || len(left) > 0 {
+			t.Errorf("missing %v: found %v, left %v", missing, found, left)
+		}
+		d.sweep()
+		if !slices.Equal(packs, d.names("packs")) {
+			t.Errorf("missing %v: the pack was replaced", missing)
+		}
+		d.wantServed(d.image, d.contents)
+		d.wantSound()
+	}
+}
+
+// A place that goes away while it is repaired has lost nothing.
+func TestRepairOfAPlaceThatGoesAway(t *testing.T) {
+	for _, after := range []string{"packs", "manifests"} {
+		d := newDamaged(t)
+		w := must(d.objects.Create(t.Context(), "mark/x"))(t)
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		away := false
+		d.Store = must(store.New(&faults{d.objects, func(_, name string) error {
+			if away = away || strings.HasPrefix(name, after); away {
+				return fs.ErrNotExist
+			}
+			return nil
+		}}, d.catalog.Index(d.id)))(t)
+		if _, err := d.CheckWith(t.Context(), store.CheckOptions{Repair: true}, func(store.Damage) {}); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("the repair: %v", err)
+		}
+		d.Store = must(store.New(d.objects, d.catalog.Index(d.id)))(t)
+		d.sweep()
+		d.wantSound()
+		d.wantServed(d.image, d.contents)
+		d.wantServed(d.second, d.other)
 	}
 }
 

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io/fs"
-	"strings"
 )
 
 // search is the looking for chunks that images lack. What is found is copied, checked, into packs of this store.
@@ -62,14 +61,14 @@ func (s *search) elsewhere(ctx context.Context) error {
 
 // here looks into the tables of all packs there are: one may have a copy that the index does not know of.
 func (s *search) here(ctx context.Context) error {
-	for o, err := range s.objects.List(ctx, string(KindPack)+"s") {
+	for o, err := range s.objects.List(ctx, KindPack.folder()) {
 		if err != nil {
 			return err
 		}
 		if len(s.wanted) == 0 {
 			return nil
 		}
-		if !strings.HasPrefix(o.Name, string(KindPack)+"s/") || s.own(o.Name) {
+		if !isName(KindPack, o.Name) || s.own(o.Name) {
 			continue
 		}
 		entries, err := readTable(objectReader{ctx, s.objects, o.Name}, o.Name, o.Size)
@@ -95,7 +94,7 @@ func (s *search) own(name string) bool { return s.pack != nil && s.pack.name == 
 
 // take copies a chunk from a store, if what is there is the chunk.
 func (s *search) take(ctx context.Context, from *Store, e Entry) error {
-	stored, err := from.checked(ctx, e)
+	stored, _, err := from.reader(ctx, e.Pack, e.Offset+int64(e.Stored)).read(&e)
 	var damage *DamageError
 	if errors.Is(err, fs.ErrNotExist) || errors.As(err, &damage) {
 		return nil
@@ -126,6 +125,6 @@ func (s *search) finish(ctx context.Context) error {
 	}
 	p := s.pack
 	s.pack, s.packs = nil, append(s.packs, p.name)
-	_, err := s.index.Mend(ctx, "", p.name, p.size, p.entries)
+	_, err := s.index.Mend(ctx, "", p.name, p.size, p.entries, 0)
 	return err
 }

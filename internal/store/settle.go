@@ -4,11 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"time"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // A write compresses lightly (CodecS2), so that an image is available as soon as it can be. Settling makes of each such
@@ -62,7 +59,7 @@ func (s *Store) Settle(ctx context.Context, opt SettleOptions) (SettleReport, er
 		return report, err
 	}
 	reports := make([]SettleReport, opt.Workers)
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := newGroup(ctx)
 	for i := range reports {
 		g.Go(func() error { return s.settleAll(ctx, opt.Idle, &reports[i]) })
 	}
@@ -118,11 +115,7 @@ func (s *Store) located(ctx context.Context, pack string) bool {
 
 // settle writes the pack anew and returns its new size, 0 if it changed hands meanwhile.
 func (s *Store) settle(ctx context.Context, old UnsettledPack) (int64, error) {
-	name := newName(KindPack)
-	if err := s.index.Reserve(ctx, name); err != nil {
-		return 0, err
-	}
-	p, err := createPack(ctx, s.objects, name)
+	p, err := s.reserve(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -132,7 +125,7 @@ func (s *Store) settle(ctx context.Context, old UnsettledPack) (int64, error) {
 	if err := p.commit(); err != nil {
 		return 0, errors.Join(err, p.object.Abort())
 	}
-	done, err := s.index.Settle(ctx, name, p.size, p.entries, old)
+	done, err := s.index.Settle(ctx, p.name, p.size, p.entries, old)
 	if err != nil || !done {
 		return 0, err
 	}
@@ -144,32 +137,20 @@ const settleWrite = 1 << 20
 
 // recompress fills a pack with the chunks of another, each checked.
 func (s *Store) recompress(ctx context.Context, p *packWriter, old UnsettledPack) error {
-	w := window{object: objectReader{ctx, s.objects, old.Name}, size: old.Size}
-	chunk := make([]byte, maxChunk)
+	r := s.reader(ctx, old.Name, old.Size)
 	out := make([]byte, 0, settleWrite+maxChunk+maxChunk/8)
-	for _, e := range old.Chunks {
+	for i := range old.Chunks {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		damaged := func(cause error) error {
-			return &DamageError{Object: old.Name, Reason: "chunk " + e.Digest.String(), Cause: cause}
-		}
-		if !e.plausible() || e.Offset > old.Size-int64(e.Stored) {
-			return damaged(errors.New("it cannot be where the index says"))
-		}
-		stored, err := w.bytes(e.Offset, int(e.Stored))
-		if errors.Is(err, io.ErrUnexpectedEOF) {
-			return damaged(err)
-		}
+		e := &old.Chunks[i]
+		_, chunk, err := r.read(e)
 		if err != nil {
 			return err
 		}
-		if err := s.codecs.decode(chunk[:e.Length], stored, e.Codec, e.Digest); err != nil {
-			return damaged(err)
-		}
 		at := len(out)
 		var codec Codec
-		out, codec = s.codecs.encode(out, chunk[:e.Length])
+		out, codec = s.codecs.encode(out, chunk)
 		p.note(e.Digest, len(out)-at, int(e.Length), codec)
 		if len(out) >= settleWrite {
 			if err := p.write(out); err != nil {

@@ -4,6 +4,7 @@
 package store
 
 import (
+	"io"
 	"runtime"
 	"sync"
 )
@@ -59,6 +60,14 @@ func New(objects Objects, index Catalog) (*Store, error) {
 			return &b
 		}},
 	}
-	s.spare = make(chan struct{}, s.spareSegments())
+	s.spare = make(chan struct{}, s.ownSegments())
 	return s, nil
+}
+
+// Close closes what the place of objects keeps open. Reads and writes should have ended.
+func (s *Store) Close() error {
+	if c, ok := s.objects.(io.Closer); ok {
+		return c.Close()
+	}
+	return nil
 }

@@ -4,7 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 )
+
+// deadTries is how many deletions in a row may fail before it is asked whether the place answers at all: each may take
+// minutes to fail.
+const deadTries = 3
 
 // deadBatch is how many dead objects are asked for and forgotten at once.
 const deadBatch = 100
@@ -49,8 +54,8 @@ func (s *Store) Sweep(ctx context.Context) (SweepReport, error) {
 	var report SweepReport
 	err := s.delete(ctx, &report)
 	if err == nil {
-		if err = s.compact(ctx, &report); err == nil && report.Rewritten > 0 {
-			err = s.delete(ctx, &report)
+		if err = s.compact(ctx, &report); report.Rewritten > 0 {
+			err = errors.Join(err, s.delete(ctx, &report))
 		}
 	}
 	return report, err
@@ -78,6 +83,7 @@ func (s *Store) delete(ctx context.Context, report *SweepReport) error {
 		}
 	}
 	var failed []error
+	inRow := 0
 	for after := int64(0); ; {
 		dead, err := s.index.Dead(ctx, after, deadBatch)
 		if err != nil || len(dead) == 0 {
@@ -88,8 +94,12 @@ func (s *Store) delete(ctx context.Context, report *SweepReport) error {
 		for _, o := range dead {
 			if err := s.objects.Delete(ctx, o.Name); err != nil {
 				failed = append(failed, fmt.Errorf("object %s: %w", o.Name, err))
+				if inRow++; inRow%deadTries == 0 && !s.answers(ctx) {
+					return errors.Join(append(failed, s.index.Forget(ctx, gone))...)
+				}
 				continue
 			}
+			inRow = 0
 			gone = append(gone, o.ID)
 			report.Deleted++
 			report.Freed += o.Size
@@ -98,4 +108,10 @@ func (s *Store) delete(ctx context.Context, report *SweepReport) error {
 			return errors.Join(append(failed, err)...)
 		}
 	}
+}
+
+// answers says whether the place of objects can tell that something is not there.
+func (s *Store) answers(ctx context.Context) bool {
+	_, err := s.objects.Stat(ctx, newName(KindPack))
+	return errors.Is(err, fs.ErrNotExist)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io/fs"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,6 +91,55 @@ func TestCompactionBesideALostManifest(t *testing.T) {
 	}
 	if got := must(h.content(kept[1]))(t); !bytes.Equal(got, guest(12<<20, 2)[:2<<20]) {
 		t.Error("its content came back changed")
+	}
+}
+
+// A pack or a manifest that is damaged is told once, and holds up the rewriting of nothing else.
+func TestCompactionBesideDamage(t *testing.T) {
+	for name, damage := range map[string]func(*house, store.Written){
+		"pack": func(h *house, w store.Written) {
+			for pack := range w.Packs {
+				path := filepath.Join(h.folder, pack)
+				b := must(os.ReadFile(path))(h.t)
+				if err := os.WriteFile(path, b[:len(b)/1000], 0o600); err != nil {
+					h.t.Fatal(err)
+				}
+			}
+		},
+		"manifest": func(h *house, w store.Written) {
+			path := filepath.Join(h.folder, w.Object)
+			if err := os.WriteFile(path, flip(10)(must(os.ReadFile(path))(h.t)), 0o600); err != nil {
+				h.t.Fatal(err)
+			}
+		},
+	} {
+		h := newHouse(t, nil)
+		var parts []int64
+		var written []store.Written
+		var wholes []int64
+		for seed := range uint64(3) {
+			big := guest(12<<20, seed+1)
+			id, _ := h.keep(whole(big))
+			part, w := h.keep(whole(big[:2<<20]))
+			parts, written, wholes = append(parts, part), append(written, w), append(wholes, id)
+		}
+		for _, id := range wholes {
+			h.delete(id)
+		}
+		damage(h, written[0])
+		report, err := h.Sweep(t.Context())
+		var damaged *store.DamageError
+		if !errors.As(err, &damaged) || report.Rewritten != 2 {
+			t.Errorf("%s: %d packs were rewritten, want those of the images that are whole; %v", name, report.Rewritten, err)
+		}
+		if report := h.sweep(); report.Rewritten != 0 || report.Deleted != 0 {
+			t.Errorf("%s: the next sweep: %+v", name, report)
+		}
+		for i, seed := range []uint64{2, 3} {
+			if got := must(h.content(parts[i+1]))(t); !bytes.Equal(got, guest(12<<20, seed)[:2<<20]) {
+				t.Errorf("%s: the content of image %d came back changed", name, parts[i+1])
+			}
+		}
 	}
 }
 

@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"sync"
 	"sync/atomic"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Progress counts while a write runs; the counts may be read at any time.
@@ -33,21 +31,21 @@ func (s *Store) Write(ctx context.Context, owner Owner, d Disk, progress *Progre
 		permits:   make(chan struct{}, s.ownSegments()),
 		finishing: make(chan struct{}, 1),
 		pending:   map[Digest]struct{}{},
-		counted:   map[uint64]struct{}{},
-		packs:     map[string]int64{},
+		counted:   newSeen(),
+		packs:     usedPacks{},
 	}
 	err := w.run(ctx)
+	w.giveBack()
 	if err != nil {
 		return Written{}, errors.Join(err, w.abort())
 	}
 	return w.written, nil
 }
 
-// ownSegments is how many segments every write may have in memory, which is enough for all stages to go on. spareSegments
-// is how many more all writes of the store together may have, so that every stage has work while the finder gathers: one
-// write alone has them all.
-func (s *Store) ownSegments() int   { return findSegments/2 + 3*s.workers }
-func (s *Store) spareSegments() int { return findSegments/2 + 3*s.workers }
+// ownSegments is how many segments every write may have in memory, which is enough for all stages to go on. As many more
+// are spare ones, of all writes of the store together, so that every stage has work while the finder gathers: one write
+// alone has them all.
+func (s *Store) ownSegments() int { return findSegments/2 + 3*s.workers }
 
 // writing is one Write. Its stages hand segments on:
 //
@@ -61,12 +59,13 @@ type writing struct {
 	disk     Disk
 	progress *Progress
 	permits  chan struct{} // one for each segment in memory that is not a spare one
+	spares   atomic.Int64  // how many are
 
-	counted map[uint64]struct{} // beginnings of the digests whose stored bytes are in packs; the finder's own
+	counted *seen // chunks whose stored bytes are in packs, or will be; the finder's own
 
 	mu      sync.Mutex
 	pending map[Digest]struct{} // chunks in packs that the index does not know yet
-	packs   map[string]int64
+	packs   usedPacks
 
 	pack      *packWriter // being filled
 	manifest  *manifestWriter
@@ -77,20 +76,20 @@ type writing struct {
 // interrupter is a disk whose reads wait for what has not arrived.
 type interrupter interface{ Interrupt() }
 
-// onFailure calls the disk's Interrupt as soon as a stage has failed. The group's context ends when all went well too,
-// with a cause of its own.
-func (w *writing) onFailure(ctx, group context.Context) (stop func() bool) {
-	return context.AfterFunc(group, func() {
-		if i, ok := w.disk.(interrupter); ok && (ctx.Err() != nil || context.Cause(group) != context.Canceled) {
+// onFailure calls the disk's Interrupt as soon as a stage has failed. The inner context, the group's, ends when all went
+// well too, with a cause of its own.
+func (w *writing) onFailure(ctx, inner context.Context) (stop func() bool) {
+	return context.AfterFunc(inner, func() {
+		if i, ok := w.disk.(interrupter); ok && (ctx.Err() != nil || context.Cause(inner) != context.Canceled) {
 			i.Interrupt()
 		}
 	})
 }
 
 func (w *writing) run(ctx context.Context) error {
-	g, group := errgroup.WithContext(ctx)
-	defer w.onFailure(ctx, group)()
-	ctx = group
+	g, inner := newGroup(ctx)
+	defer w.onFailure(ctx, inner)()
+	ctx = inner
 	segments, cut, found := make(chan *segment), make(chan *segment), make(chan *segment)
 	g.Go(func() error {
 		walk := walker{disk: w.disk, fresh: w.fresh, emit: func(ctx context.Context, s *segment) error {
@@ -123,6 +122,7 @@ func (w *writing) fresh(ctx context.Context) (*segment, error) {
 	case w.permits <- struct{}{}:
 	case w.spare <- struct{}{}:
 		permits = w.spare
+		w.spares.Add(1)
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
@@ -139,7 +139,18 @@ func (w *writing) release(s *segment) {
 	}
 	permits := s.permits
 	w.segments.Put(s)
+	if permits == w.spare {
+		w.spares.Add(-1)
+	}
 	<-permits
+}
+
+// giveBack gives up the permits of the segments that a failure has left between the stages: the other writes have the
+// spare ones too.
+func (w *writing) giveBack() {
+	for range w.spares.Swap(0) {
+		<-w.spare
+	}
 }
 
 // cut is the one stage between the readers and the hashers: where a chunk ends depends on where it began.

@@ -3,7 +3,6 @@ package transfer
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -59,9 +58,9 @@ func (w *Worker) copy(ctx context.Context, c image.Claim, content image.Content,
 	if err != nil {
 		return store.Written{}, err
 	}
-	var digest store.Digest
-	if n, err := hex.Decode(digest[:], []byte(content.Digest)); err != nil || n != len(digest) {
-		return store.Written{}, fmt.Errorf("image %d has no content digest", c.ImageID)
+	digest, err := store.ParseDigest(content.Digest)
+	if err != nil {
+		return store.Written{}, fmt.Errorf("image %d: %w", c.ImageID, err)
 	}
 	var failed []error
 	for _, place := range content.Places() {

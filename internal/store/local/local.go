@@ -11,7 +11,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
-	"strings"
+	"sync"
 
 	"golang.org/x/sys/unix"
 
@@ -23,23 +23,45 @@ const openFiles = 64
 
 // Store keeps objects under a folder of the local file system; several processes may share the folder.
 type Store struct {
-	root  string
-	files *fileCache
-	named bool // temporary files have names: the file system knows no O_TMPFILE
+	root    string
+	files   *fileCache
+	named   bool     // temporary files have names: the file system knows no O_TMPFILE
+	durable sync.Map // the folders under root whose names this process has made durable
 }
 
 var _ store.Objects = (*Store)(nil)
 
 // Open returns the store of a folder, which it makes if need be, and removes what writers that died left in it.
 func Open(root string) (*Store, error) {
-	if err := os.MkdirAll(root, 0o700); err != nil {
+	root = filepath.Clean(root)
+	if err := MakeFolder(root); err != nil {
 		return nil, fmt.Errorf("store folder: %w", err)
 	}
-	if err := syncFolder(filepath.Dir(filepath.Clean(root))); err != nil {
+	if err := syncFolder(filepath.Dir(root)); err != nil { // who made it may not have come to that
 		return nil, err
 	}
 	s := &Store{root: root, files: newFileCache(openFiles), named: !hasTmpfile(root)}
 	return s, s.removeStale()
+}
+
+// MakeFolder makes a folder, and those above it that are missing, and the names of all that it made durable.
+func MakeFolder(dir string) error {
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MakeFolder(parent); err != nil {
+			return err
+		}
+	}
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		if info, e := os.Stat(dir); e == nil && info.IsDir() {
+			return nil // another process was faster
+		}
+		return err
+	}
+	return syncFolder(parent)
 }
 
 // Close closes the files kept open for reading. Reads under way end first.
@@ -50,7 +72,7 @@ func (s *Store) Close() error {
 
 // path returns the file of an object. A name that could leave the folder, or meet a temporary file, is refused.
 func (s *Store) path(name string) (string, error) {
-	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
+	if !store.ValidName(name) {
 		return "", fmt.Errorf("object name %q: %w", name, fs.ErrInvalid)
 	}
 	return filepath.Join(s.root, filepath.FromSlash(name)), nil

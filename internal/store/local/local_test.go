@@ -2,11 +2,13 @@ package local
 
 import (
 	"bytes"
+	"crypto/rand"
 	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -219,5 +221,39 @@ func TestOpenFilesAreBounded(t *testing.T) {
 	s.files.put(f)
 	if _, err := f.ReadAt(make([]byte, 1), 0); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("a file that nobody uses stays open: %v", err)
+	}
+}
+
+// The names of an object's folders are durable when it is, whoever made them: a process may have been killed before it
+// came to that.
+func TestFoldersAreDurable(t *testing.T) {
+	root := filepath.Join(t.TempDir(), "a", "b")
+	if err := MakeFolder(filepath.Join(root, "packs", "ab")); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, root+"/")
+	for range 2 {
+		w, err := s.Create(t.Context(), "packs/ab/"+rand.Text())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var folders []string
+	s.durable.Range(func(dir, _ any) bool { folders = append(folders, dir.(string)); return true })
+	slices.Sort(folders)
+	if want := []string{filepath.Join(root, "packs"), filepath.Join(root, "packs", "ab")}; !slices.Equal(folders, want) {
+		t.Errorf("durable are %q, want %q", folders, want)
+	}
+	file := filepath.Join(root, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		if err := MakeFolder(dir); err == nil {
+			t.Errorf("%s is a folder", dir)
+		}
 	}
 }

@@ -22,10 +22,11 @@ func isTemporary(name string) bool { return strings.HasPrefix(name, temporary) }
 
 // writer is one object on its way. The file has no name, or a temporary one and a lock that ends with the process.
 type writer struct {
-	ctx  context.Context
-	file *os.File // nil: ended
-	temp string   // "": the file has no name
-	path string
+	store *Store
+	ctx   context.Context
+	file  *os.File // nil: ended
+	temp  string   // "": the file has no name
+	path  string
 }
 
 // Create begins an object.
@@ -34,10 +35,10 @@ func (s *Store) Create(ctx context.Context, name string) (store.ObjectWriter, er
 	if err != nil {
 		return nil, err
 	}
-	if err := s.makeFolder(filepath.Dir(path)); err != nil {
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, err
 	}
-	w := &writer{ctx: ctx, path: path}
+	w := &writer{store: s, ctx: ctx, path: path}
 	if s.named {
 		w.file, err = createLocked(filepath.Dir(path))
 		if err == nil {
@@ -62,8 +63,8 @@ func (w *writer) Write(p []byte) (int, error) {
 	return w.file.Write(p)
 }
 
-// Commit syncs the file before it gets its name, and the folder after: the name never leads to less than the whole
-// object, whenever the power goes.
+// Commit syncs the file before it gets its name, and the folder after, with those above it: the name never leads to less
+// than the whole object, whenever the power goes.
 func (w *writer) Commit() error {
 	if w.file == nil {
 		return fs.ErrClosed
@@ -78,7 +79,8 @@ func (w *writer) Commit() error {
 	if err := w.link(); err != nil {
 		return err
 	}
-	return syncFolder(filepath.Dir(w.path))
+	dir := filepath.Dir(w.path)
+	return errors.Join(syncFolder(dir), w.store.anchor(dir))
 }
 
 func (w *writer) link() error {
@@ -102,18 +104,18 @@ func (w *writer) Abort() error {
 	return err
 }
 
-// makeFolder makes a folder under the root and syncs each new one's parent.
-func (s *Store) makeFolder(dir string) error {
-	if _, err := os.Stat(dir); err == nil || dir == s.root {
+// anchor makes the name of a folder durable, and those above it up to the root, once in a process's life: whoever made
+// the folder, here or in a process that was killed, may not have come to that.
+func (s *Store) anchor(dir string) error {
+	if _, ok := s.durable.Load(dir); ok || dir == s.root {
 		return nil
 	}
-	if err := s.makeFolder(filepath.Dir(dir)); err != nil {
+	parent := filepath.Dir(dir)
+	if err := errors.Join(syncFolder(parent), s.anchor(parent)); err != nil {
 		return err
 	}
-	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	return syncFolder(filepath.Dir(dir))
+	s.durable.Store(dir, nil)
+	return nil
 }
 
 // createLocked makes a temporary file that is locked as long as this process has it open. The sweep of another

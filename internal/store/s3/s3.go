@@ -74,10 +74,9 @@ func findCredentials() *credentials.Credentials {
 	return credentials.NewChainCredentials(providers)
 }
 
-// key returns the key of an object. A name that a file system could not have is none here either: a store may be
-// copied from one to the other.
+// key returns the key of an object.
 func (s *Store) key(name string) (string, error) {
-	if !fs.ValidPath(name) || name == "." || strings.HasPrefix(name, ".") || strings.Contains(name, "/.") {
+	if !store.ValidName(name) {
 		return "", fmt.Errorf("object name %q: %w", name, fs.ErrInvalid)
 	}
 	return s.place.prefix + name, nil
