@@ -22,9 +22,8 @@ const (
   done
   case "$path" in
 %[2]s  esac
-  [ ${#COMPREPLY[@]} -gt 0 ] || compopt -o default
 }
-complete -F _ingot ingot
+complete -o default -F _ingot ingot
 `
 	zshScript  = "autoload -U +X bashcompinit && bashcompinit\n" + bashScript
 	fishScript = `complete -c ingot -f
@@ -90,8 +89,11 @@ func fishLines(node *kong.Node, path []string) string {
 	}
 	for _, f := range node.Flags {
 		if !f.Hidden && len(path) > 0 {
-			fmt.Fprintf(&b, "complete -c ingot -n %q -l %s -d %q\n", condition, f.Name, firstSentence(f.Help))
+			fmt.Fprintf(&b, "complete -c ingot -n %q -l %s%s -d %q\n", condition, f.Name, fishValue(f), firstSentence(f.Help))
 		}
+	}
+	if len(node.Positional) > 0 && len(path) > 0 {
+		fmt.Fprintf(&b, "complete -c ingot -n %q -F\n", condition)
 	}
 	for _, child := range node.Children {
 		if child.Type == kong.CommandNode && !child.Hidden {
@@ -100,6 +102,17 @@ func fishLines(node *kong.Node, path []string) string {
 		}
 	}
 	return b.String()
+}
+
+// fishValue says what follows a flag in fish: a file, something else, or nothing.
+func fishValue(f *kong.Flag) string {
+	switch {
+	case f.IsBool():
+		return ""
+	case strings.Contains(f.Tag.Type, "file") || f.Tag.Type == "path":
+		return " -r -F"
+	}
+	return " -x"
 }
 
 func firstSentence(help string) string {

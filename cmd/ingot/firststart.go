@@ -13,7 +13,10 @@ import (
 // directory that the next start completes.
 func (s *service) firstToken(ctx context.Context) error {
 	accounts, err := s.catalog.Accounts(ctx)
-	if err != nil || len(accounts) > 0 && s.hasToken(ctx, accounts) {
+	if err != nil {
+		return err
+	}
+	if has, err := s.hasToken(ctx, accounts); err != nil || has {
 		return err
 	}
 	account := image.Account{Name: "default", Email: "operator@localhost"}
@@ -40,13 +43,13 @@ func (s *service) firstToken(ctx context.Context) error {
 }
 
 // hasToken reports whether any account has one: then the first start was completed.
-func (s *service) hasToken(ctx context.Context, accounts []image.Account) bool {
+func (s *service) hasToken(ctx context.Context, accounts []image.Account) (bool, error) {
 	for _, a := range accounts {
 		if tokens, err := s.catalog.Tokens(ctx, a.ID); err != nil || len(tokens) > 0 {
-			return true
+			return err == nil, err
 		}
 	}
-	return false
+	return false, nil
 }
 
 // writeFileDurably replaces a file whole: after a crash it is the old one or the new one.

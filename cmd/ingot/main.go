@@ -60,7 +60,7 @@ func run(args []string, stdout, stderr io.Writer) int {
 	parser, err := kong.New(&commands,
 		kong.Name("ingot"),
 		kong.Description("A self-hosted service for virtual machine images: post a URL, get an image that is complete, verified and stored once.\n\n"+
-			"Every flag can be given as a variable, shown behind it. Exit codes: 0 done, 1 failed, 2 wrong use."),
+			"A flag that has a variable shows it behind itself; what says one call's work (a name, a format) has none. Exit codes: 0 done, 1 failed, 2 wrong use."),
 		kong.DefaultEnvars("INGOT"),
 		kong.Writers(stdout, stderr),
 		kong.UsageOnError(),
