@@ -3,8 +3,6 @@ package store
 import (
 	"context"
 	"runtime"
-
-	"golang.org/x/sync/errgroup"
 )
 
 // Chunks cuts a disk as Write does, and calls each with every chunk and its digest, one at a time, in guest order; data
@@ -13,7 +11,7 @@ import (
 // The first error, of the disk or of each, ends it and is returned.
 func Chunks(ctx context.Context, d Disk, each func(off int64, data []byte, digest Digest) error) error {
 	workers := min(runtime.GOMAXPROCS(0), 4)
-	g, ctx := errgroup.WithContext(ctx)
+	g, ctx := newGroup(ctx)
 	free, cuts := make(chan *segment, 2*workers+2), make(chan *segment)
 	for range cap(free) {
 		free <- newSegment()
