@@ -8,6 +8,7 @@ import (
 	"database/sql"
 	"errors"
 	"net/url"
+	"strings"
 
 	"ingot/internal/image"
 )
@@ -129,11 +130,15 @@ func remember(ctx context.Context, t *tx, account int64, key image.IdempotencyKe
 	return err
 }
 
-// redact returns a URL without what may be secret in it: user, password, query and fragment.
+// redact returns a URL without what may be secret in it: user, password, query and fragment, and a path that may hold
+// another URL.
 func redact(s string) string {
 	u, err := url.Parse(s)
 	if err != nil {
 		return ""
+	}
+	if strings.Contains(u.Path, "@") {
+		u.Path = "/..."
 	}
 	return (&url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path}).String()
 }
