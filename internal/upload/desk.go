@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tus/tusd/v2/pkg/filestore"
 	"github.com/tus/tusd/v2/pkg/handler"
 
 	"ingot/internal/image"
@@ -20,10 +19,7 @@ import (
 
 // desk is the library's store: files, each with a row that says whose it is. The row is made before the file and ends
 // before it, so that a crash leaves no file that nobody knows.
-type desk struct {
-	files filestore.FileStore
-	u     *Uploads
-}
+type desk struct{ u *Uploads }
 
 var errEmpty = handler.NewError("ERR_EMPTY", "An empty file is no image: Upload-Length must be at least 1.", http.StatusUnprocessableEntity)
 
@@ -41,11 +37,10 @@ func (d desk) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upl
 		return nil, wireError(err)
 	}
 	j.upload = row
-	file, err := d.files.NewUpload(ctx, info)
-	if err != nil {
+	if err := makeFile(d.u.path(info.ID)); err != nil {
 		return nil, wireError(errors.Join(err, d.u.catalog.EndUpload(ctx, j.account, info.ID)))
 	}
-	return piece{file, d, j}, nil
+	return piece{file{d.u.path(info.ID), info}, d, j}, nil
 }
 
 // GetUpload returns an upload of the account that asks.
@@ -59,12 +54,12 @@ func (d desk) GetUpload(ctx context.Context, id string) (handler.Upload, error) 
 	if err := d.u.dropUnchecked(id); err != nil {
 		return nil, wireError(err)
 	}
-	file, err := d.files.GetUpload(ctx, id)
+	f, err := openFile(d.u.path(id), row)
 	if err != nil {
 		return nil, wireError(err)
 	}
-	p := piece{file, d, j}
-	if info, err := file.GetInfo(ctx); err == nil && info.Offset == info.Size && !row.Complete {
+	p := piece{f, d, j}
+	if f.info.Offset == f.info.Size && !row.Complete {
 		err = p.FinishUpload(ctx) // a crash came between the last byte and the row
 		return p, err
 	}
@@ -96,7 +91,7 @@ func wireError(err error) error {
 
 // piece is one upload under one request, which holds its lock.
 type piece struct {
-	handler.Upload
+	file
 	d   desk
 	job *job
 }
@@ -112,13 +107,13 @@ func (p piece) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int
 		return 0, err
 	}
 	if sum == nil {
-		n, err := p.Upload.WriteChunk(ctx, offset, body)
+		n, err := p.file.WriteChunk(ctx, offset, body)
 		return n, errors.Join(wireError(err), p.kept(ctx))
 	}
 	if err := p.d.u.noteUnchecked(id, offset); err != nil {
 		return 0, wireError(err)
 	}
-	n, err := p.Upload.WriteChunk(ctx, offset, io.TeeReader(body, sum.hash))
+	n, err := p.file.WriteChunk(ctx, offset, io.TeeReader(body, sum.hash))
 	if err == nil && sum.matches() {
 		return n, errors.Join(os.Remove(p.d.u.uncheckedPath(id)), p.kept(ctx))
 	}

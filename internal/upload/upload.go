@@ -13,7 +13,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/tus/tusd/v2/pkg/filestore"
 	"github.com/tus/tusd/v2/pkg/handler"
 	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"golang.org/x/exp/slog"
@@ -46,11 +45,9 @@ func New(dir string, maxSize int64, catalog Catalog) (*Uploads, error) {
 		return nil, err
 	}
 	u := &Uploads{dir: dir, catalog: catalog}
-	files := filestore.New(dir)
-	files.DirModePerm, files.FileModePerm = 0o700, 0o600
 	composer := handler.NewStoreComposer()
-	composer.UseCore(desk{files, u})
-	composer.UseTerminater(desk{files, u})
+	composer.UseCore(desk{u})
+	composer.UseTerminater(desk{u})
 	composer.UseLocker(locker{memorylocker.New(), dir})
 	var err error
 	u.tus, err = handler.NewUnroutedHandler(handler.Config{
