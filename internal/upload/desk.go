@@ -23,6 +23,11 @@ type desk struct{ u *Uploads }
 
 var errEmpty = handler.NewError("ERR_EMPTY", "An empty file is no image: Upload-Length must be at least 1.", http.StatusUnprocessableEntity)
 
+// errInterrupted takes the place of the library's error of that name, which is a bad request: clients give up after one,
+// and an upload that two of them send would end there. What is locked they try again.
+var errInterrupted = handler.NewError("ERR_UPLOAD_INTERRUPTED",
+	"Another request for this upload has ended this one. What has arrived is kept; ask by HEAD where to go on.", http.StatusLocked)
+
 // NewUpload registers an upload and makes its file.
 func (d desk) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upload, error) {
 	if info.Size == 0 {
@@ -108,6 +113,9 @@ func (p piece) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int
 	}
 	if sum == nil {
 		n, err := p.file.WriteChunk(ctx, offset, body)
+		if err == nil && p.job.interrupted.Load() {
+			err = errInterrupted
+		}
 		return n, errors.Join(wireError(err), p.kept(ctx))
 	}
 	if err := p.d.u.noteUnchecked(id, offset); err != nil {
@@ -117,7 +125,11 @@ func (p piece) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int
 	if err == nil && sum.matches() {
 		return n, errors.Join(os.Remove(p.d.u.uncheckedPath(id)), p.kept(ctx))
 	}
-	return 0, errors.Join(p.d.u.dropUnchecked(id), wireError(err), sum.mismatch())
+	bad := sum.mismatch()
+	if p.job.interrupted.Load() {
+		bad = errInterrupted
+	}
+	return 0, errors.Join(p.d.u.dropUnchecked(id), wireError(err), bad)
 }
 
 // kept puts off the end of the upload.

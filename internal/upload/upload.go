@@ -12,6 +12,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
 	"github.com/tus/tusd/v2/pkg/handler"
 	"github.com/tus/tusd/v2/pkg/memorylocker"
@@ -94,10 +95,11 @@ func (u *Uploads) ServeUpload(w http.ResponseWriter, r *http.Request, account in
 
 // job is what the store needs to know of the request that it works for.
 type job struct {
-	account  int64
-	checksum string        // the header Upload-Checksum
-	upload   image.Upload  // zero until it is known
-	reads    chan struct{} // closed when the store begins to read the body
+	account     int64
+	checksum    string        // the header Upload-Checksum
+	upload      image.Upload  // zero until it is known
+	reads       chan struct{} // closed when the store begins to read the body
+	interrupted atomic.Bool   // the body ends early, since another request wants the upload
 }
 
 type jobKey struct{}
