@@ -137,6 +137,9 @@ func (u *Uploads) path(id string) string { return filepath.Join(u.dir, id) }
 func (u *Uploads) Open(ctx context.Context, account int64, id string) (io.ReadCloser, int64, error) {
 	gone := refusal.New("upload_gone", "The upload is not there any more: another import has used it, it was deleted, or it has expired. Upload the file again.")
 	row, err := u.catalog.Upload(ctx, account, id)
+	if err == nil { // if the import fails, there is time for another one
+		row, err = u.catalog.KeepUpload(ctx, id, false)
+	}
 	if errors.Is(err, image.ErrNotFound) {
 		return nil, 0, gone
 	}
