@@ -51,11 +51,11 @@ func (s *UploadService) New(ctx context.Context, params UploadNewParams, opts ..
 	if params.Size < 0 {
 		return nil, fmt.Errorf("an upload of %d bytes", params.Size)
 	}
-	opts = append(opts, option.WithHeader("Upload-Length", strconv.FormatInt(params.Size, 10)))
+	headers := []option.RequestOption{option.WithHeader("Upload-Length", strconv.FormatInt(params.Size, 10))}
 	if metadata != "" {
-		opts = append(opts, option.WithHeader("Upload-Metadata", metadata))
+		headers = append(headers, option.WithHeader("Upload-Metadata", metadata))
 	}
-	res, err := s.send(ctx, http.MethodPost, "v2/uploads", opts)
+	res, err := s.send(ctx, http.MethodPost, "v2/uploads", slices.Concat(opts, headers))
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +127,8 @@ func (s *UploadService) Upload(ctx context.Context, r io.ReaderAt, params Upload
 	return done, nil
 }
 
-// Resume sends what the service lacks of an upload, and goes on by itself when the connection breaks. r must hold what
+// Resume sends what the service lacks of an upload, and goes on by itself when the connection breaks or the service is
+// away for up to five minutes. r must hold what
 // it held when the upload began, in size bytes. progress is told how many bytes were sent, one call at a time; after
 // a break the number can be smaller than before. It may be nil.
 func (s *UploadService) Resume(ctx context.Context, id string, r io.ReaderAt, size int64, progress func(sent int64), opts ...option.RequestOption) (*Upload, error) {

@@ -84,6 +84,19 @@ func TestEmptyUpload(t *testing.T) {
 	}
 }
 
+// TestUploadLeavesOptionsAlone: a caller's slice with room to spare may serve several calls at once.
+func TestUploadLeavesOptionsAlone(t *testing.T) {
+	t.Parallel()
+	_, client := newFaulty(t, gradienttest.Answer(201, "", "Location", "/v2/uploads/abc"))
+	opts := make([]option.RequestOption, 0, 8)
+	if _, err := client.Uploads.New(t.Context(), ingot.UploadNewParams{Size: 10}, opts...); err != nil {
+		t.Fatal(err)
+	}
+	if spare := opts[:1][0]; spare != nil {
+		t.Errorf("an option was written behind the caller's: %v", spare)
+	}
+}
+
 // breaking is a body that fails after some bytes.
 type breaking struct {
 	io.ReadCloser
