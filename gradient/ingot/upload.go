@@ -42,7 +42,8 @@ type UploadNewParams struct {
 	Metadata map[string]string
 }
 
-// New begins an upload. Nothing is sent yet.
+// New begins an upload. Nothing is sent yet. The request is sent again only where the service certainly has not got it: a
+// second upload, of which nobody knows, would hold its part of the quota for a day.
 func (s *UploadService) New(ctx context.Context, params UploadNewParams, opts ...option.RequestOption) (*Upload, error) {
 	metadata, err := encodeMetadata(params.Metadata)
 	if err != nil {
@@ -51,7 +52,7 @@ func (s *UploadService) New(ctx context.Context, params UploadNewParams, opts ..
 	if params.Size < 0 {
 		return nil, fmt.Errorf("an upload of %d bytes", params.Size)
 	}
-	headers := []option.RequestOption{option.WithHeader("Upload-Length", strconv.FormatInt(params.Size, 10))}
+	headers := []option.RequestOption{requestconfig.Once(), option.WithHeader("Upload-Length", strconv.FormatInt(params.Size, 10))}
 	if metadata != "" {
 		headers = append(headers, option.WithHeader("Upload-Metadata", metadata))
 	}

@@ -230,10 +230,11 @@ func TestUploadAnswers(t *testing.T) {
 			[]http.HandlerFunc{created, has("0"), gradienttest.Answer(409, `{}`), has("10")},
 			"", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc", "HEAD /v2/uploads/abc"},
 		},
-		"quota":         {[]http.HandlerFunc{gradienttest.Answer(403, `{"id":"forbidden","message":"the quota is used up"}`)}, "quota", []string{"POST /v2/uploads"}},
-		"no location":   {[]http.HandlerFunc{gradienttest.Answer(201, "")}, "without the address", []string{"POST /v2/uploads"}},
-		"expired":       {[]http.HandlerFunc{created, gradienttest.Answer(410, "")}, "410", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc"}},
-		"refused bytes": {[]http.HandlerFunc{created, has("0"), gradienttest.Answer(413, "")}, "413", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc"}},
+		"begun in doubt": {[]http.HandlerFunc{gradienttest.Answer(500, "")}, "500", []string{"POST /v2/uploads"}},
+		"quota":          {[]http.HandlerFunc{gradienttest.Answer(403, `{"id":"forbidden","message":"the quota is used up"}`)}, "quota", []string{"POST /v2/uploads"}},
+		"no location":    {[]http.HandlerFunc{gradienttest.Answer(201, "")}, "without the address", []string{"POST /v2/uploads"}},
+		"expired":        {[]http.HandlerFunc{created, gradienttest.Answer(410, "")}, "410", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc"}},
+		"refused bytes":  {[]http.HandlerFunc{created, has("0"), gradienttest.Answer(413, "")}, "413", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, client := newFaulty(t, test.answers...)
