@@ -5,8 +5,11 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -110,6 +113,51 @@ func TestRetriedPostMakesOneImage(t *testing.T) {
 	page, err := client.GPUDroplets.Images.List(t.Context(), gradient.GPUDropletImageListParams{})
 	if err != nil || page.Meta.Total != 1 || page.Images[0].ID != m.Image.ID {
 		t.Errorf("%+v, %v", page, err)
+	}
+}
+
+// TestActionsAreNotRepeatedInDoubt: the service may have begun the action whose answer is lost.
+func TestActionsAreNotRepeatedInDoubt(t *testing.T) {
+	started := answer(201, `{"action":{"id":9}}`)
+	for name, test := range map[string]struct {
+		answers []http.HandlerFunc
+		ok      bool
+	}{
+		"no answer": {[]http.HandlerFunc{hangUp}, false},
+		"500":       {[]http.HandlerFunc{answer(500, `{}`, soon...)}, false},
+		"502":       {[]http.HandlerFunc{answer(502, `{}`, soon...)}, false},
+		"503":       {[]http.HandlerFunc{answer(503, `{}`, soon...), started}, true},
+		"429":       {[]http.HandlerFunc{answer(429, `{}`, soon...), started}, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			f := newFaulty(t, test.answers...)
+			client := f.client()
+			action, err := client.GPUDroplets.Images.Actions.New(t.Context(), 7, gradient.GPUDropletImageActionNewParams{
+				OfImageActionTransfer: &gradient.GPUDropletImageActionNewParamsBodyImageActionTransfer{Region: gradient.RegionSlugFra1},
+			})
+			if (err == nil) != test.ok || test.ok && action.ID != 9 || len(f.Requests()) != len(test.answers) {
+				t.Errorf("%+v, %v, %d requests", action, err, len(f.Requests()))
+			}
+		})
+	}
+}
+
+// TestActionsWaitForAConnection: what was never sent has done nothing.
+func TestActionsWaitForAConnection(t *testing.T) {
+	f := newFaulty(t, answer(201, `{"action":{"id":9}}`))
+	attempts := 0
+	client := f.client(option.WithMiddleware(func(r *http.Request, next option.MiddlewareNext) (*http.Response, error) {
+		if attempts++; attempts == 1 {
+			return nil, &url.Error{Op: "Post", URL: r.URL.String(), Err: &net.OpError{Op: "dial", Err: syscall.ECONNREFUSED}}
+		}
+		return next(r)
+	}))
+	_, err := client.GPUDroplets.Images.Actions.New(t.Context(), 7, gradient.GPUDropletImageActionNewParams{
+		OfImageActionTransfer: &gradient.GPUDropletImageActionNewParamsBodyImageActionTransfer{Region: gradient.RegionSlugFra1},
+	})
+	if err != nil || attempts != 2 {
+		t.Errorf("%v, after %d attempts", err, attempts)
 	}
 }
 

@@ -24,13 +24,15 @@ func NewGPUDropletImageActionService(opts ...option.RequestOption) GPUDropletIma
 	return GPUDropletImageActionService{Options: opts}
 }
 
-// New starts an action: the transfer of an image to one more region, or the conversion of a backup to a snapshot.
+// New starts an action: the transfer of an image to one more region, or the conversion of a backup to a snapshot. It is
+// sent again only where the service certainly has not got it: a second time would be a second action.
 func (r *GPUDropletImageActionService) New(ctx context.Context, imageID int64, body GPUDropletImageActionNewParams, opts ...option.RequestOption) (*Action, error) {
 	segment, err := requestconfig.PathInt("image_id", imageID)
 	if err != nil {
 		return nil, err
 	}
-	return actionOf(requestconfig.Answer[actionEnvelope](ctx, http.MethodPost, "v2/images/"+segment+"/actions", body, slices.Concat(r.Options, opts)...))
+	opts = slices.Concat(r.Options, []option.RequestOption{requestconfig.Once()}, opts)
+	return actionOf(requestconfig.Answer[actionEnvelope](ctx, http.MethodPost, "v2/images/"+segment+"/actions", body, opts...))
 }
 
 // Get retrieves an action of an image.
@@ -179,8 +181,8 @@ func (r GPUDropletImageActionNewParamsBodyImageActionBase) MarshalJSON() ([]byte
 // GPUDropletImageActionNewParamsBodyImageActionTransfer copies an image to one more region. Its Type is transfer,
 // and need not be set.
 type GPUDropletImageActionNewParamsBodyImageActionTransfer struct {
-	Region RegionSlug                         `json:"region"`
-	Type   GPUDropletImageActionNewParamsType `json:"type"`
+	Region GPUDropletImageActionNewParamsBodyImageActionTransferRegion `json:"region"`
+	Type   GPUDropletImageActionNewParamsType                          `json:"type"`
 	paramObj
 }
 

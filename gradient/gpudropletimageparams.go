@@ -16,10 +16,10 @@ type GPUDropletImageNewParams struct {
 	Name        param.Opt[string] `json:"name,omitzero"`
 	// URL is where the service finds the disk image, by http or https.
 	URL param.Opt[string] `json:"url,omitzero"`
-	// Distribution is one of the names below; any other counts as Unknown.
-	Distribution ImageDistribution `json:"distribution,omitzero"`
+	// Distribution is one of the names of [ImageDistribution]; any other counts as Unknown.
+	Distribution GPUDropletImageNewParamsDistribution `json:"distribution,omitzero"`
 	// Region is where the image is available first.
-	Region RegionSlug `json:"region,omitzero"`
+	Region GPUDropletImageNewParamsRegion `json:"region,omitzero"`
 	// Tags are put on the image; those that do not exist are created.
 	Tags []string `json:"tags,omitzero"`
 	paramObj
@@ -34,9 +34,9 @@ func (r GPUDropletImageNewParams) MarshalJSON() ([]byte, error) {
 // GPUDropletImageUpdateParams changes an image. What is not set stays as it is.
 type GPUDropletImageUpdateParams struct {
 	// Description is a free text; gradient.String("") clears it.
-	Description  param.Opt[string] `json:"description,omitzero"`
-	Name         param.Opt[string] `json:"name,omitzero"`
-	Distribution ImageDistribution `json:"distribution,omitzero"`
+	Description  param.Opt[string]                       `json:"description,omitzero"`
+	Name         param.Opt[string]                       `json:"name,omitzero"`
+	Distribution GPUDropletImageUpdateParamsDistribution `json:"distribution,omitzero"`
 	paramObj
 }
 

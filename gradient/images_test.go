@@ -1,6 +1,7 @@
 package gradient_test
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -320,7 +321,7 @@ func TestActions(t *testing.T) {
 	}
 	check := func(a *gradient.Action, err error) {
 		t.Helper()
-		if err != nil || a.ID != 36 || a.Status != gradient.ActionStatusInProgress || a.Region.Slug != gradient.RegionSlugNyc3 || !a.CompletedAt.IsZero() || a.StartedAt.IsZero() {
+		if err != nil || a.ID != 36 || a.Status != gradient.ActionStatusInProgress || a.Region.Slug != "nyc3" || !a.CompletedAt.IsZero() || a.StartedAt.IsZero() {
 			t.Errorf("%+v, %v", a, err)
 		}
 	}
@@ -369,7 +370,7 @@ func TestRealActions(t *testing.T) {
 		t.Fatal(err)
 	}
 	started, err := images.Actions.New(t.Context(), id, transfer)
-	if err != nil || started.ResourceID != id || started.ResourceType != "image" || started.Region.Slug != gradient.RegionSlugFra1 {
+	if err != nil || started.ResourceID != id || started.ResourceType != "image" || started.Region.Slug != "fra1" {
 		t.Fatalf("%+v, %v", started, err)
 	}
 	got, err := images.Actions.Get(t.Context(), id, started.ID)
@@ -382,4 +383,30 @@ func TestRealActions(t *testing.T) {
 	}
 	_, err = images.Actions.Get(t.Context(), id, started.ID+1)
 	wantError(t, err, 404, "not_found")
+}
+
+// TestNamesOfTheReference: what is written by DigitalOcean's reference compiles, and says the same.
+func TestNamesOfTheReference(t *testing.T) {
+	var (
+		distribution gradient.GPUDropletImageNewParamsDistribution = gradient.GPUDropletImageNewParamsDistributionArchLinux
+		region       gradient.GPUDropletImageNewParamsRegion       = gradient.GPUDropletImageNewParamsRegionAms1
+		slug         string                                        = gradient.Action{}.RegionSlug
+	)
+	for want, body := range map[string]any{
+		`{"distribution":"Arch Linux","region":"ams1"}`: gradient.GPUDropletImageNewParams{Distribution: distribution, Region: region},
+		`{"distribution":"CentOS"}`: gradient.GPUDropletImageUpdateParams{
+			Distribution: gradient.GPUDropletImageUpdateParamsDistributionCentOs,
+		},
+		`{"region":"syd1","type":"transfer"}`: gradient.GPUDropletImageActionNewParamsBodyImageActionTransfer{
+			Region: gradient.GPUDropletImageActionNewParamsBodyImageActionTransferRegionSyd1,
+			Type:   gradient.GPUDropletImageActionNewParamsTypeTransfer,
+		},
+	} {
+		if got, err := json.Marshal(body); err != nil || string(got) != want {
+			t.Errorf("%s, %v, want %s", got, err, want)
+		}
+	}
+	if slug != (gradient.Region{}).Slug {
+		t.Error(slug)
+	}
 }

@@ -124,7 +124,7 @@ type Action struct {
 	// CompletedAt is zero until the end.
 	CompletedAt  time.Time    `json:"completed_at"`
 	Region       Region       `json:"region"`
-	RegionSlug   RegionSlug   `json:"region_slug"`
+	RegionSlug   string       `json:"region_slug"`
 	ResourceID   int64        `json:"resource_id"`
 	ResourceType string       `json:"resource_type"`
 	StartedAt    time.Time    `json:"started_at"`
@@ -160,11 +160,11 @@ const (
 
 // Region is a region.
 type Region struct {
-	Available bool       `json:"available"`
-	Features  []string   `json:"features"`
-	Name      string     `json:"name"`
-	Sizes     []string   `json:"sizes"`
-	Slug      RegionSlug `json:"slug"`
+	Available bool     `json:"available"`
+	Features  []string `json:"features"`
+	Name      string   `json:"name"`
+	Sizes     []string `json:"sizes"`
+	Slug      string   `json:"slug"`
 
 	JSON struct {
 		Available, Features, Name, Sizes, Slug respjson.Field

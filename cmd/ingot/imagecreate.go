@@ -3,14 +3,18 @@ package main
 import (
 	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"path"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"ingot/gradient"
 	"ingot/gradient/ingot"
@@ -25,6 +29,7 @@ type imageCreateCmd struct {
 	Distribution string   `help:"The distribution, for example Debian." env:"-"`
 	Description  string   `help:"A description." env:"-"`
 	Tag          []string `help:"A tag; repeatable." env:"-"`
+	Resume       string   `help:"With a local file: go on with the upload of this id, which the service must have a part of." placeholder:"ID" env:"-"`
 	Wait         bool     `help:"Wait for the import, with its progress. A local file is always waited for." env:"-"`
 
 	Type     string `help:"snapshot or backup: registers an image of a type that only the operator can make, on the catalogue of --data, for --account." enum:",snapshot,backup" default:"" placeholder:"TYPE" env:"-"`
@@ -42,6 +47,10 @@ func (c *imageCreateCmd) Run(ctx context.Context, term terminal) error {
 		return usageError{errors.New("name a URL or a local file")}
 	}
 	name := cmp.Or(c.Name, nameOf(source))
+	local := !strings.Contains(source, "://") && !strings.HasPrefix(source, "upload:")
+	if c.Resume != "" && (!local || c.Type != "") {
+		return usageError{errors.New("--resume goes with a local file")}
+	}
 	if c.Type != "" {
 		r := registerCmd{
 			dataFlags: dataFlags{Data: c.Data, Database: c.Database}, Type: c.Type, Account: c.Account, Name: name, URL: source,
@@ -53,7 +62,7 @@ func (c *imageCreateCmd) Run(ctx context.Context, term terminal) error {
 	if err != nil {
 		return err
 	}
-	if !strings.Contains(source, "://") && !strings.HasPrefix(source, "upload:") {
+	if local {
 		return c.fromFile(ctx, term, cl, name, source)
 	}
 	m, err := c.create(ctx, cl, name, source)
@@ -66,20 +75,63 @@ func (c *imageCreateCmd) Run(ctx context.Context, term terminal) error {
 	return c.toEnd(ctx, term, cl, m)
 }
 
-// fromFile uploads a local file and imports it. What cannot be imported is not left behind: the file is still here.
+// fromFile uploads a local file and imports it. What cannot be imported, and what somebody ends by Ctrl-C, is not left
+// behind: the file is still here. Whatever else breaks leaves the upload there, to be gone on with.
 func (c *imageCreateCmd) fromFile(ctx context.Context, term terminal, cl *client, name, file string) error {
-	up, err := cl.upload(ctx, term, file)
-	if err != nil {
+	up, err := cl.upload(ctx, term, file, c.Resume)
+	if up == nil {
 		return err
 	}
-	m, err := c.create(ctx, cl, name, up.ImageURL())
-	if err == nil {
-		err = c.toEnd(ctx, term, cl, m)
+	var m *gradient.Image
+	from := up.ImageURL()
+	if err == nil && c.Resume != "" { // the file may be another one than that which the upload began with
+		var sum string
+		sum, err = fileSum(ctx, file)
+		from += "#sha256=" + sum
 	}
-	if failed := new(ingot.ImportError); m == nil || errors.As(err, &failed) {
-		err = errors.Join(err, cl.more.Uploads.Delete(context.WithoutCancel(ctx), up.ID))
+	if err == nil {
+		m, err = c.create(ctx, cl, name, from)
+	}
+	if m == nil {
+		return cl.unfinished(ctx, up.ID, err)
+	}
+	err = c.toEnd(ctx, term, cl, m)
+	if failed := new(ingot.ImportError); errors.As(err, &failed) {
+		err = errors.Join(err, cl.dropUpload(ctx, up.ID))
 	}
 	return err
+}
+
+// fileSum is the SHA-256 of a file, in hexadecimal.
+func fileSum(ctx context.Context, name string) (string, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	defer context.AfterFunc(ctx, func() { f.Close() })() // ends the reading
+	h := sha256.New()
+	_, err = io.Copy(h, f)
+	return hex.EncodeToString(h.Sum(nil)), err
+}
+
+// unfinished says how to go on with an upload of which no image was made.
+func (c *client) unfinished(ctx context.Context, id string, err error) error {
+	if ctx.Err() != nil {
+		return errors.Join(err, c.dropUpload(ctx, id))
+	}
+	var e *gradient.Error
+	if errors.As(err, &e) && (e.StatusCode == http.StatusNotFound || e.StatusCode == http.StatusGone) {
+		return err
+	}
+	return fmt.Errorf("%w\nThe service keeps what has arrived, for a day. To go on, give the same command with --resume %s", err, id)
+}
+
+// dropUpload deletes an upload although ctx may have ended, and does not wait for long: somebody may want to get away.
+func (c *client) dropUpload(ctx context.Context, id string) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	return c.more.Uploads.Delete(ctx, id)
 }
 
 // toEnd waits for an import and shows the image.
@@ -133,8 +185,8 @@ func (c *client) region(ctx context.Context, slug string) (gradient.RegionSlug, 
 	return gradient.RegionSlug(pager.Current().Slug), nil
 }
 
-// upload sends a local file. Who interrupts it leaves nothing behind.
-func (c *client) upload(ctx context.Context, term terminal, name string) (*ingot.Upload, error) {
+// upload sends a local file, or what the service lacks of one. With an error it returns the upload too, if there is one.
+func (c *client) upload(ctx context.Context, term terminal, name, resume string) (*ingot.Upload, error) {
 	f, err := os.Open(name)
 	if err != nil {
 		return nil, err
@@ -147,9 +199,12 @@ func (c *client) upload(ctx context.Context, term terminal, name string) (*ingot
 	if !info.Mode().IsRegular() {
 		return nil, fmt.Errorf("%s is no file", name)
 	}
-	up, err := c.more.Uploads.New(ctx, ingot.UploadNewParams{
-		Size: info.Size(), Metadata: map[string]string{"filename": filepath.Base(name)},
-	})
+	up := &ingot.Upload{ID: resume}
+	if resume == "" {
+		up, err = c.more.Uploads.New(ctx, ingot.UploadNewParams{
+			Size: info.Size(), Metadata: map[string]string{"filename": filepath.Base(name)},
+		})
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -157,16 +212,7 @@ func (c *client) upload(ctx context.Context, term terminal, name string) (*ingot
 	defer bar.close()
 	done, err := c.more.Uploads.Resume(ctx, up.ID, f, info.Size(), func(sent int64) { bar.show("upload", sent, info.Size()) })
 	if err != nil {
-		bar.close()
-		if shrunk(f, info.Size()) {
-			err = fmt.Errorf("%s became shorter while it was uploaded: %w", name, err)
-		}
-		return nil, errors.Join(err, c.more.Uploads.Delete(context.WithoutCancel(ctx), up.ID))
+		return up, fmt.Errorf("%s: %w", name, err)
 	}
 	return done, nil
-}
-
-func shrunk(f *os.File, size int64) bool {
-	now, err := f.Seek(0, io.SeekEnd)
-	return err == nil && now < size
 }

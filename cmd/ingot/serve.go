@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"ingot/internal/image"
 	"ingot/internal/source"
 )
@@ -82,7 +84,7 @@ func (c *serveCmd) uploadsFolder() string {
 	case "none":
 		return ""
 	}
-	return c.Uploads
+	return kong.ExpandPath(c.Uploads) // as --data is; none is no path, so that kong cannot do it
 }
 
 func (c *serveCmd) sourceOptions() (source.Options, error) {

@@ -130,6 +130,47 @@ func TestSilentUploadIsResumed(t *testing.T) {
 	})
 }
 
+// TestUploadOutlastsAnOutage: a service that restarts, or a router, does not end an upload that has begun.
+func TestUploadOutlastsAnOutage(t *testing.T) {
+	for _, test := range []struct {
+		outage time.Duration
+		ok     bool
+	}{{4 * time.Minute, true}, {6 * time.Minute, false}} {
+		synctest.Test(t, func(t *testing.T) {
+			start, patches := time.Now(), 0
+			client := offline(func(_ int, r *http.Request) *http.Response {
+				if since := time.Since(start); since > time.Second && since < test.outage {
+					return response(r, http.StatusBadGateway, http.NoBody)
+				}
+				if r.Method == http.MethodHead {
+					return response(r, 200, http.NoBody, "Upload-Offset", "0", "Upload-Length", "4")
+				}
+				if patches++; patches == 1 {
+					time.Sleep(2 * time.Second)
+					return response(r, http.StatusBadGateway, http.NoBody)
+				}
+				return response(r, 204, http.NoBody, "Upload-Offset", "4")
+			})
+			_, err := client.Uploads.Resume(t.Context(), "abc", strings.NewReader("data"), 4, nil)
+			if took := time.Since(start); (err == nil) != test.ok || took > 6*time.Minute {
+				t.Errorf("an outage of %v: %v, after %v", test.outage, err, took)
+			}
+		})
+	}
+}
+
+// TestUploadToNobody: what has not begun is given up soon.
+func TestUploadToNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		start := time.Now()
+		client := offline(func(_ int, r *http.Request) *http.Response { return response(r, http.StatusBadGateway, http.NoBody) })
+		_, err := client.Uploads.Resume(t.Context(), "abc", strings.NewReader("data"), 4, nil)
+		if took := time.Since(start); err == nil || took > time.Minute {
+			t.Errorf("%v, after %v", err, took)
+		}
+	})
+}
+
 // TestWaitsBetweenAttempts: half a second, doubled each time, less a quarter at most.
 func TestWaitsBetweenAttempts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -42,7 +42,8 @@ type UploadNewParams struct {
 	Metadata map[string]string
 }
 
-// New begins an upload. Nothing is sent yet.
+// New begins an upload. Nothing is sent yet. The request is sent again only where the service certainly has not got it: a
+// second upload, of which nobody knows, would hold its part of the quota for a day.
 func (s *UploadService) New(ctx context.Context, params UploadNewParams, opts ...option.RequestOption) (*Upload, error) {
 	metadata, err := encodeMetadata(params.Metadata)
 	if err != nil {
@@ -51,11 +52,11 @@ func (s *UploadService) New(ctx context.Context, params UploadNewParams, opts ..
 	if params.Size < 0 {
 		return nil, fmt.Errorf("an upload of %d bytes", params.Size)
 	}
-	opts = append(opts, option.WithHeader("Upload-Length", strconv.FormatInt(params.Size, 10)))
+	headers := []option.RequestOption{requestconfig.Once(), option.WithHeader("Upload-Length", strconv.FormatInt(params.Size, 10))}
 	if metadata != "" {
-		opts = append(opts, option.WithHeader("Upload-Metadata", metadata))
+		headers = append(headers, option.WithHeader("Upload-Metadata", metadata))
 	}
-	res, err := s.send(ctx, http.MethodPost, "v2/uploads", opts)
+	res, err := s.send(ctx, http.MethodPost, "v2/uploads", slices.Concat(opts, headers))
 	if err != nil {
 		return nil, err
 	}
@@ -127,7 +128,8 @@ func (s *UploadService) Upload(ctx context.Context, r io.ReaderAt, params Upload
 	return done, nil
 }
 
-// Resume sends what the service lacks of an upload, and goes on by itself when the connection breaks. r must hold what
+// Resume sends what the service lacks of an upload, and goes on by itself when the connection breaks or the service is
+// away for up to five minutes. r must hold what
 // it held when the upload began, in size bytes. progress is told how many bytes were sent, one call at a time; after
 // a break the number can be smaller than before. It may be nil.
 func (s *UploadService) Resume(ctx context.Context, id string, r io.ReaderAt, size int64, progress func(sent int64), opts ...option.RequestOption) (*Upload, error) {

@@ -84,6 +84,19 @@ func TestEmptyUpload(t *testing.T) {
 	}
 }
 
+// TestUploadLeavesOptionsAlone: a caller's slice with room to spare may serve several calls at once.
+func TestUploadLeavesOptionsAlone(t *testing.T) {
+	t.Parallel()
+	_, client := newFaulty(t, gradienttest.Answer(201, "", "Location", "/v2/uploads/abc"))
+	opts := make([]option.RequestOption, 0, 8)
+	if _, err := client.Uploads.New(t.Context(), ingot.UploadNewParams{Size: 10}, opts...); err != nil {
+		t.Fatal(err)
+	}
+	if spare := opts[:1][0]; spare != nil {
+		t.Errorf("an option was written behind the caller's: %v", spare)
+	}
+}
+
 // breaking is a body that fails after some bytes.
 type breaking struct {
 	io.ReadCloser
@@ -217,10 +230,11 @@ func TestUploadAnswers(t *testing.T) {
 			[]http.HandlerFunc{created, has("0"), gradienttest.Answer(409, `{}`), has("10")},
 			"", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc", "HEAD /v2/uploads/abc"},
 		},
-		"quota":         {[]http.HandlerFunc{gradienttest.Answer(403, `{"id":"forbidden","message":"the quota is used up"}`)}, "quota", []string{"POST /v2/uploads"}},
-		"no location":   {[]http.HandlerFunc{gradienttest.Answer(201, "")}, "without the address", []string{"POST /v2/uploads"}},
-		"expired":       {[]http.HandlerFunc{created, gradienttest.Answer(410, "")}, "410", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc"}},
-		"refused bytes": {[]http.HandlerFunc{created, has("0"), gradienttest.Answer(413, "")}, "413", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc"}},
+		"begun in doubt": {[]http.HandlerFunc{gradienttest.Answer(500, "")}, "500", []string{"POST /v2/uploads"}},
+		"quota":          {[]http.HandlerFunc{gradienttest.Answer(403, `{"id":"forbidden","message":"the quota is used up"}`)}, "quota", []string{"POST /v2/uploads"}},
+		"no location":    {[]http.HandlerFunc{gradienttest.Answer(201, "")}, "without the address", []string{"POST /v2/uploads"}},
+		"expired":        {[]http.HandlerFunc{created, gradienttest.Answer(410, "")}, "410", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc"}},
+		"refused bytes":  {[]http.HandlerFunc{created, has("0"), gradienttest.Answer(413, "")}, "413", []string{"POST /v2/uploads", "HEAD /v2/uploads/abc", "PATCH /v2/uploads/abc"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, client := newFaulty(t, test.answers...)

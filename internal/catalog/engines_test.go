@@ -55,6 +55,8 @@ func suite(t *testing.T, open func(*testing.T) *Catalog) {
 		{"usage", testUsage},
 		{"link keys", testLinkKeys},
 		{"uploads", testUploads},
+		{"uploads of imports that wait", testUploadsOfImportsThatWait},
+		{"uploads that are used in time", testUploadsThatAreUsedInTime},
 		{"parallel creates", testParallelCreates},
 		{"parallel claims", testParallelClaims},
 		{"parallel ends", testParallelEnds},

@@ -90,7 +90,7 @@ func (c *Catalog) Publish(ctx context.Context, claim image.Claim, p image.Progre
 		}
 		var freed int64 // an upload ends as it becomes an image
 		if id, ok := image.UploadID(claim.URL); ok {
-			if freed, err = endUpload(ctx, t, claim.AccountID, id); err != nil {
+			if freed, err = endUpload(ctx, t, claim.AccountID, id, `NOT dead`); err != nil {
 				return err
 			}
 			h.bytes -= freed

@@ -10,6 +10,14 @@ import (
 
 const selectUpload = `SELECT id, account_id, size, complete, expires_at FROM upload `
 
+// usable tells uploads that have neither ended nor expired. One that an import is to read has not, however long the import
+// waits for its turn. The two states are asked for one by one, since each has its index.
+const (
+	usable = `NOT dead AND (expires_at > {{now}}
+		OR EXISTS (SELECT 1 FROM ` + readers + ` AND state = 'queued') OR EXISTS (SELECT 1 FROM ` + readers + ` AND state = 'running'))`
+	readers = `import WHERE import.account_id = upload.account_id AND lower(substr(url, 1, 7)) = 'upload:' AND substr(url, 8, 32) = upload.id`
+)
+
 func scanUpload(scan func(...any) error) (image.Upload, error) {
 	var u image.Upload
 	var expires int64
@@ -58,7 +66,7 @@ func (c *Catalog) AddUpload(ctx context.Context, account int64, id string, size 
 func (c *Catalog) Upload(ctx context.Context, account int64, id string) (image.Upload, error) {
 	var out image.Upload
 	err := c.read(ctx, func(t *tx) (err error) {
-		out, err = scanUpload(t.row(ctx, selectUpload+`WHERE id = $1 AND account_id = $2 AND NOT dead AND expires_at > {{now}}`, id, account).Scan)
+		out, err = scanUpload(t.row(ctx, selectUpload+`WHERE id = $1 AND account_id = $2 AND `+usable, id, account).Scan)
 		return err
 	})
 	return out, missing(err)
@@ -77,11 +85,15 @@ func (c *Catalog) KeepUpload(ctx context.Context, id string, complete bool) (ima
 
 // EndUpload ends an account's upload and gives its size back. Its files can be deleted then.
 func (c *Catalog) EndUpload(ctx context.Context, account int64, id string) error {
+	return c.endUploadIf(ctx, account, id, `NOT dead`)
+}
+
+func (c *Catalog) endUploadIf(ctx context.Context, account int64, id, condition string) error {
 	return c.writeAside(ctx, func(t *tx) error {
 		if _, err := lockAccount(ctx, t, account); err != nil {
 			return err
 		}
-		freed, err := endUpload(ctx, t, account, id)
+		freed, err := endUpload(ctx, t, account, id, condition)
 		if err != nil {
 			return err
 		}
@@ -89,9 +101,9 @@ func (c *Catalog) EndUpload(ctx context.Context, account int64, id string) error
 	})
 }
 
-// endUpload returns how many bytes are to be given back: 0 where there is no such upload (any more).
-func endUpload(ctx context.Context, t *tx, account int64, id string) (freed int64, err error) {
-	err = t.row(ctx, `UPDATE upload SET dead = TRUE WHERE id = $1 AND account_id = $2 AND NOT dead RETURNING size`, id, account).Scan(&freed)
+// endUpload ends an upload that meets a condition, and returns how many bytes are to be given back: 0 where there is no such upload (any more).
+func endUpload(ctx context.Context, t *tx, account int64, id, condition string) (freed int64, err error) {
+	err = t.row(ctx, `UPDATE upload SET dead = TRUE WHERE id = $1 AND account_id = $2 AND `+condition+` RETURNING size`, id, account).Scan(&freed)
 	if errors.Is(err, sql.ErrNoRows) {
 		err = nil
 	}
@@ -106,8 +118,8 @@ func useUpload(ctx context.Context, t *tx, account int64, rawURL string) (size i
 		return 0, nil
 	}
 	var complete bool
-	err = t.row(ctx, `UPDATE upload SET expires_at = {{now}} + $3 WHERE id = $1 AND account_id = $2 AND NOT dead
-		AND expires_at > {{now}} RETURNING size, complete`, id, account, image.UploadTime.Milliseconds()).Scan(&size, &complete)
+	err = t.row(ctx, `UPDATE upload SET expires_at = {{now}} + $3 WHERE id = $1 AND account_id = $2 AND `+usable+`
+		RETURNING size, complete`, id, account, image.UploadTime.Milliseconds()).Scan(&size, &complete)
 	if errors.Is(err, sql.ErrNoRows) {
 		return 0, invalid("url names no upload of this account; it was never made, has been imported or deleted, or has expired. Upload the file again.")
 	}
@@ -117,24 +129,26 @@ func useUpload(ctx context.Context, t *tx, account int64, rawURL string) (size i
 	return size, err
 }
 
-// EndExpiredUploads ends what nobody has used for long.
+const expired = `NOT dead AND NOT (` + usable + `)`
+
+// EndExpiredUploads ends what nobody has used for long, and no import is to read.
 func (c *Catalog) EndExpiredUploads(ctx context.Context) error {
 	type owned struct {
 		id      string
 		account int64
 	}
-	var expired []owned
+	var found []owned
 	err := c.read(ctx, func(t *tx) error {
-		expired = nil
-		return t.each(ctx, `SELECT id, account_id FROM upload WHERE NOT dead AND expires_at <= {{now}}`, nil, func(rows *sql.Rows) error {
+		found = nil
+		return t.each(ctx, `SELECT id, account_id FROM upload WHERE `+expired, nil, func(rows *sql.Rows) error {
 			var u owned
 			err := rows.Scan(&u.id, &u.account)
-			expired = append(expired, u)
+			found = append(found, u)
 			return err
 		})
 	})
-	for _, u := range expired {
-		err = errors.Join(err, c.EndUpload(ctx, u.account, u.id))
+	for _, u := range found {
+		err = errors.Join(err, c.endUploadIf(ctx, u.account, u.id, expired)) // it may have been used since
 	}
 	return err
 }

@@ -70,3 +70,55 @@ func testUploads(t *testing.T, c *Catalog) {
 		t.Errorf("%v %v", dead, err)
 	}
 }
+
+// An import can wait for its turn for longer than an upload is kept.
+func testUploadsOfImportsThatWait(t *testing.T, c *Catalog) {
+	ctx := t.Context()
+	a := c.account(t, "a", image.Quota{})
+	const id = "11111111111111111111111111111111"
+	if _, err := c.AddUpload(ctx, a, id, 4000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.KeepUpload(ctx, id, true); err != nil {
+		t.Fatal(err)
+	}
+	in := request("from an upload")
+	in.URL = "Upload:" + id + "#sha256=00"
+	if _, err := c.CreateImage(ctx, a, in, image.IdempotencyKey{}); err != nil {
+		t.Fatal(err)
+	}
+	c.do(t, `UPDATE upload SET expires_at = {{now}} - 1`)
+	wantThere := func(what string, want error) {
+		t.Helper()
+		if err := c.EndExpiredUploads(ctx); err != nil {
+			t.Fatal(err)
+		}
+		_, err := c.Upload(ctx, a, id)
+		wantErr(t, what, err, want)
+	}
+	wantThere("an upload whose import waits", nil)
+	claim := c.claim(t)
+	wantThere("an upload that is imported", nil)
+	if err := c.Fail(ctx, claim, "bad_image", "It is no image."); err != nil {
+		t.Fatal(err)
+	}
+	c.wantHolding(t, a, change{bytes: 4000})
+	wantThere("an upload whose import has failed", image.ErrNotFound)
+	c.wantHolding(t, a, change{})
+}
+
+// An upload that is used between being found expired and being ended is kept.
+func testUploadsThatAreUsedInTime(t *testing.T, c *Catalog) {
+	ctx := t.Context()
+	a := c.account(t, "a", image.Quota{})
+	const id = "11111111111111111111111111111111"
+	if _, err := c.AddUpload(ctx, a, id, 4000); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.endUploadIf(ctx, a, id, expired); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Upload(ctx, a, id)
+	wantErr(t, "an upload that was used in time", err, nil)
+	c.wantHolding(t, a, change{bytes: 4000})
+}

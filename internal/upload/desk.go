@@ -12,7 +12,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/tus/tusd/v2/pkg/filestore"
 	"github.com/tus/tusd/v2/pkg/handler"
 
 	"ingot/internal/image"
@@ -20,12 +19,14 @@ import (
 
 // desk is the library's store: files, each with a row that says whose it is. The row is made before the file and ends
 // before it, so that a crash leaves no file that nobody knows.
-type desk struct {
-	files filestore.FileStore
-	u     *Uploads
-}
+type desk struct{ u *Uploads }
 
 var errEmpty = handler.NewError("ERR_EMPTY", "An empty file is no image: Upload-Length must be at least 1.", http.StatusUnprocessableEntity)
+
+// errInterrupted takes the place of the library's error of that name, which is a bad request: clients give up after one,
+// and an upload that two of them send would end there. What is locked they try again.
+var errInterrupted = handler.NewError("ERR_UPLOAD_INTERRUPTED",
+	"Another request for this upload has ended this one. What has arrived is kept; ask by HEAD where to go on.", http.StatusLocked)
 
 // NewUpload registers an upload and makes its file.
 func (d desk) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upload, error) {
@@ -41,11 +42,10 @@ func (d desk) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upl
 		return nil, wireError(err)
 	}
 	j.upload = row
-	file, err := d.files.NewUpload(ctx, info)
-	if err != nil {
+	if err := makeFile(d.u.path(info.ID)); err != nil {
 		return nil, wireError(errors.Join(err, d.u.catalog.EndUpload(ctx, j.account, info.ID)))
 	}
-	return piece{file, d, j}, nil
+	return piece{file{d.u.path(info.ID), info}, d, j}, nil
 }
 
 // GetUpload returns an upload of the account that asks.
@@ -59,12 +59,12 @@ func (d desk) GetUpload(ctx context.Context, id string) (handler.Upload, error) 
 	if err := d.u.dropUnchecked(id); err != nil {
 		return nil, wireError(err)
 	}
-	file, err := d.files.GetUpload(ctx, id)
+	f, err := openFile(d.u.path(id), row)
 	if err != nil {
 		return nil, wireError(err)
 	}
-	p := piece{file, d, j}
-	if info, err := file.GetInfo(ctx); err == nil && info.Offset == info.Size && !row.Complete {
+	p := piece{f, d, j}
+	if f.info.Offset == f.info.Size && !row.Complete {
 		err = p.FinishUpload(ctx) // a crash came between the last byte and the row
 		return p, err
 	}
@@ -96,7 +96,7 @@ func wireError(err error) error {
 
 // piece is one upload under one request, which holds its lock.
 type piece struct {
-	handler.Upload
+	file
 	d   desk
 	job *job
 }
@@ -112,17 +112,24 @@ func (p piece) WriteChunk(ctx context.Context, offset int64, src io.Reader) (int
 		return 0, err
 	}
 	if sum == nil {
-		n, err := p.Upload.WriteChunk(ctx, offset, body)
+		n, err := p.file.WriteChunk(ctx, offset, body)
+		if err == nil && p.job.interrupted.Load() {
+			err = errInterrupted
+		}
 		return n, errors.Join(wireError(err), p.kept(ctx))
 	}
 	if err := p.d.u.noteUnchecked(id, offset); err != nil {
 		return 0, wireError(err)
 	}
-	n, err := p.Upload.WriteChunk(ctx, offset, io.TeeReader(body, sum.hash))
+	n, err := p.file.WriteChunk(ctx, offset, io.TeeReader(body, sum.hash))
 	if err == nil && sum.matches() {
 		return n, errors.Join(os.Remove(p.d.u.uncheckedPath(id)), p.kept(ctx))
 	}
-	return 0, errors.Join(p.d.u.dropUnchecked(id), wireError(err), sum.mismatch())
+	bad := sum.mismatch()
+	if p.job.interrupted.Load() {
+		bad = errInterrupted
+	}
+	return 0, errors.Join(p.d.u.dropUnchecked(id), wireError(err), bad)
 }
 
 // kept puts off the end of the upload.

@@ -51,10 +51,11 @@ const (
 )
 
 func (h *held) Lock(ctx context.Context, release func()) error {
-	reads := jobOf(ctx).reads
+	j := jobOf(ctx)
 	letGo := func() {
 		select {
-		case <-reads:
+		case <-j.reads:
+			j.interrupted.Store(true)
 			release()
 		case <-h.released:
 		}
@@ -92,30 +93,28 @@ func (h *held) lockFile(ctx context.Context) error {
 			break
 		}
 		if !errors.Is(err, unix.EWOULDBLOCK) && !errors.Is(err, unix.EINTR) {
+			return errors.Join(err, f.Close(), h.settle(asked))
+		}
+		// Each time anew: who gets the upload, or gives up, takes away the questions of all.
+		if err := os.WriteFile(h.path+askSuffix, nil, 0o600); err != nil {
 			return errors.Join(err, f.Close())
 		}
-		if !asked {
-			asked = true
-			if err := os.WriteFile(h.path+askSuffix, nil, 0o600); err != nil {
-				return errors.Join(err, f.Close())
-			}
-		}
+		asked = true
 		select {
 		case <-ctx.Done():
-			f.Close()
-			return handler.ErrFileLocked
+			return errors.Join(handler.ErrFileLocked, f.Close(), h.settle(asked))
 		case <-time.After(retryLock):
 		}
 	}
 	h.file = f
-	if asked {
-		return h.answered()
-	}
-	return nil
+	return h.settle(true) // also what an asker has left that was killed
 }
 
-// answered takes the question away.
-func (h *held) answered() error {
+// settle takes the question away.
+func (h *held) settle(asked bool) error {
+	if !asked {
+		return nil
+	}
 	if err := os.Remove(h.path + askSuffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

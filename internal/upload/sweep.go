@@ -30,7 +30,7 @@ func (u *Uploads) Sweep(ctx context.Context) error {
 // bury deletes the files of an upload that has ended, and then its row.
 func (u *Uploads) bury(ctx context.Context, id string) error {
 	var failed []error
-	for _, suffix := range []string{"", ".info", ".check", askSuffix} {
+	for _, suffix := range []string{"", ".info", ".check", askSuffix} { // .info: of uploads that an older Ingot took
 		if err := os.Remove(u.path(id) + suffix); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			failed = append(failed, err)
 		}

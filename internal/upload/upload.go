@@ -12,8 +12,8 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 
-	"github.com/tus/tusd/v2/pkg/filestore"
 	"github.com/tus/tusd/v2/pkg/handler"
 	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"golang.org/x/exp/slog"
@@ -46,11 +46,9 @@ func New(dir string, maxSize int64, catalog Catalog) (*Uploads, error) {
 		return nil, err
 	}
 	u := &Uploads{dir: dir, catalog: catalog}
-	files := filestore.New(dir)
-	files.DirModePerm, files.FileModePerm = 0o700, 0o600
 	composer := handler.NewStoreComposer()
-	composer.UseCore(desk{files, u})
-	composer.UseTerminater(desk{files, u})
+	composer.UseCore(desk{u})
+	composer.UseTerminater(desk{u})
 	composer.UseLocker(locker{memorylocker.New(), dir})
 	var err error
 	u.tus, err = handler.NewUnroutedHandler(handler.Config{
@@ -97,10 +95,11 @@ func (u *Uploads) ServeUpload(w http.ResponseWriter, r *http.Request, account in
 
 // job is what the store needs to know of the request that it works for.
 type job struct {
-	account  int64
-	checksum string        // the header Upload-Checksum
-	upload   image.Upload  // zero until it is known
-	reads    chan struct{} // closed when the store begins to read the body
+	account     int64
+	checksum    string        // the header Upload-Checksum
+	upload      image.Upload  // zero until it is known
+	reads       chan struct{} // closed when the store begins to read the body
+	interrupted atomic.Bool   // the body ends early, since another request wants the upload
 }
 
 type jobKey struct{}
@@ -138,6 +137,9 @@ func (u *Uploads) path(id string) string { return filepath.Join(u.dir, id) }
 func (u *Uploads) Open(ctx context.Context, account int64, id string) (io.ReadCloser, int64, error) {
 	gone := refusal.New("upload_gone", "The upload is not there any more: another import has used it, it was deleted, or it has expired. Upload the file again.")
 	row, err := u.catalog.Upload(ctx, account, id)
+	if err == nil { // if the import fails, there is time for another one
+		row, err = u.catalog.KeepUpload(ctx, id, false)
+	}
 	if errors.Is(err, image.ErrNotFound) {
 		return nil, 0, gone
 	}

@@ -8,6 +8,7 @@ import (
 	"io"
 	"math/rand/v2"
 	"mime"
+	"net"
 	"net/http"
 	"strconv"
 	"strings"
@@ -119,6 +120,9 @@ func (c *RequestConfig) again(attempt int, res *http.Response, err error) (time.
 	if attempt >= c.MaxRetries || c.ctx.Err() != nil || !c.body.again() {
 		return 0, false
 	}
+	if c.Once && !untouched(res, err) {
+		return 0, false
+	}
 	if err != nil {
 		return Backoff(attempt), true
 	}
@@ -129,6 +133,28 @@ func (c *RequestConfig) again(attempt int, res *http.Response, err error) (time.
 		return asked, asked <= maxRetryAfter
 	}
 	return Backoff(attempt), true
+}
+
+// untouched reports whether a request has certainly not been carried out: no connection was made, or the service says
+// that it is too busy.
+func untouched(res *http.Response, err error) bool {
+	if err != nil {
+		var op *net.OpError
+		return errors.As(err, &op) && op.Op == "dial"
+	}
+	switch res.StatusCode {
+	case http.StatusConflict, http.StatusTooManyRequests, http.StatusServiceUnavailable:
+		return true
+	}
+	return false
+}
+
+// Once makes a request one that is not sent again in doubt.
+func Once() RequestOption {
+	return RequestOptionFunc(func(c *RequestConfig) error {
+		c.Once = true
+		return nil
+	})
 }
 
 func retryable(res *http.Response) bool {

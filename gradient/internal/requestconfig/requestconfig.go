@@ -62,6 +62,10 @@ type RequestConfig struct {
 	ResponseBodyInto any
 	ResponseInto     **http.Response
 
+	// Once is for a request that services carry out each time it arrives, whatever its Idempotency-Key: it is sent again
+	// only where it certainly has not been carried out.
+	Once bool
+
 	ctx    context.Context
 	method string
 	path   string // escaped, without a slash in front
