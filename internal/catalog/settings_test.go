@@ -3,7 +3,9 @@ package catalog
 import (
 	"strings"
 	"testing"
+	"time"
 
+	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
 )
 
@@ -116,5 +118,46 @@ func testJoinRegions(t *testing.T, c *Catalog) {
 	}
 	if got, err := c.Regions(t.Context()); err != nil || len(got) != 3 || got["lon1"] != first["lon1"] {
 		t.Errorf("who was refused has changed the regions: %v, %v", got, err)
+	}
+}
+
+// Of two first starts at once on an empty database, the second waits for the first and is refused.
+func TestFirstStartsAtOnce(t *testing.T) {
+	url := pgtest.Start(t).Database(t)
+	first, err := Open(t.Context(), url, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer first.Close()
+	second, err := Open(t.Context(), url, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer second.Close()
+	refused := make(chan error, 1)
+	err = first.write(t.Context(), func(tx *tx) error {
+		id, err := storeID(t.Context(), tx, "file:a")
+		if err != nil {
+			return err
+		}
+		if err := setRegion(t.Context(), tx, "nyc3", id); err != nil {
+			return err
+		}
+		go func() {
+			_, err := second.JoinRegions(t.Context(), map[string]string{"fra1": "file:b"})
+			refused <- err
+		}()
+		select {
+		case err := <-refused:
+			t.Fatalf("the second did not wait: %v", err)
+		case <-time.After(500 * time.Millisecond): // it waits for this transaction
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := <-refused; refusalCode(err) != "regions_differ" {
+		t.Errorf("the second: %v", err)
 	}
 }
