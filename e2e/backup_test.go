@@ -6,11 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"net/http"
 	"os"
 	"os/exec"
+	"path"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
+
+	"ingot/internal/catalog/pgtest"
+	"ingot/internal/disk/disktest"
 )
 
 // fscked is what ingot fsck -o json says.
@@ -72,18 +78,52 @@ func copyFile(t *testing.T, from, to string) {
 	}
 }
 
-// A backup is taken while imports run, more is imported and deleted and swept, the store is copied, and the service is
-// killed. What docs/operating.md says under "Restore" then gives a service that has every image of the backup, byte for
-// byte, goes on with the imports that were in flight, and is rid of what came after the backup.
+// restoring is what differs between the engines when a service is restored.
+type restoring struct {
+	args    []string // of both services, beside --data
+	store   string   // the folder of the store
+	catalog string   // the backup of the catalogue, in its folder
+	// restore puts the catalogue back and returns where the store must be.
+	restore func(file, restored string) (store string)
+}
+
 func TestBackupAndRestore(t *testing.T) {
+	t.Run("SQLite", func(t *testing.T) {
+		data := t.TempDir()
+		backupAndRestore(t, data, restoring{store: filepath.Join(data, "store"), catalog: "catalog.db", restore: func(file, restored string) string {
+			copyFile(t, file, filepath.Join(restored, "catalog.db"))
+			return filepath.Join(restored, "store")
+		}})
+	})
+	t.Run("PostgreSQL", func(t *testing.T) {
+		server, store := pgtest.Start(t), filepath.Join(t.TempDir(), "store")
+		t.Setenv("INGOT_DATABASE", server.Database(t))
+		backupAndRestore(t, t.TempDir(), restoring{args: []string{"--store", "file:" + store}, store: store, catalog: "catalog.pgdump",
+			restore: func(file, _ string) string {
+				database := server.Database(t)
+				disktest.Run(t, "pg_restore", "--no-owner", "--exit-on-error", "--dbname="+database, file)
+				t.Setenv("INGOT_DATABASE", database)
+				if err := os.Rename(store, store+".lost"); err != nil {
+					t.Fatal(err)
+				}
+				return store // by the name that the catalogue has for it
+			}})
+	})
+}
+
+// A backup is taken while imports run and an upload waits, more is imported and deleted and swept, the store is copied,
+// and the service is killed. What docs/operating.md says under "Restore" then gives a service that has every image of
+// the backup, byte for byte, goes on with the imports that were in flight, and is rid of what came after the backup.
+func backupAndRestore(t *testing.T, data string, r restoring) {
 	disks := map[string][]byte{}
 	for i, name := range []string{"kept", "deleted", "flying", "later"} {
 		disks[name] = rawDisk(8<<20, 70+uint64(i))
 	}
 	o := newOrigin(t, disks)
 	flight := newOrigin(t, disks)
-	data, backup, restored := t.TempDir(), filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
-	s := start(t, data, "--allow-source", o.allow(), "--allow-source", flight.allow())
+	backup, restored := filepath.Join(t.TempDir(), "backup"), filepath.Join(t.TempDir(), "restored")
+	args := append(r.args, "--allow-source", o.allow(), "--allow-source", flight.allow())
+	s := start(t, data, args...)
 	ids := map[string]int64{}
 	for _, name := range []string{"kept", "deleted"} {
 		ids[name] = s.create(name, o.URL+"/"+name)
@@ -92,6 +132,7 @@ func TestBackupAndRestore(t *testing.T) {
 	flight.rate.Store(32 << 10) // four minutes, if need be
 	ids["flying"] = s.create("flying", flight.URL+"/flying")
 	s.Eventually("the import flies", func() bool { return s.progress(ids["flying"]).BytesRead > 0 })
+	upload := path.Base(s.uploaded(disks["later"]))
 
 	ingot(t, "backup", backup, "--data", data)
 	s.delete(ids["deleted"])
@@ -101,7 +142,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if m := s.image(ids["flying"]); m.Status != "pending" {
 		t.Fatalf("the import was not in flight all the time: %+v", m)
 	}
-	if err := os.CopyFS(filepath.Join(backup, "store"), os.DirFS(filepath.Join(data, "store"))); err != nil {
+	if err := os.CopyFS(filepath.Join(backup, "store"), os.DirFS(r.store)); err != nil {
 		t.Fatal(err)
 	}
 	s.Kill()
@@ -109,13 +150,22 @@ func TestBackupAndRestore(t *testing.T) {
 	if err := os.Mkdir(restored, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	copyFile(t, filepath.Join(backup, "catalog.db"), filepath.Join(restored, "catalog.db"))
+	store := r.restore(filepath.Join(backup, r.catalog), restored)
 	copyFile(t, filepath.Join(data, "token"), filepath.Join(restored, "token"))
-	if err := os.CopyFS(filepath.Join(restored, "store"), os.DirFS(filepath.Join(backup, "store"))); err != nil {
+	if err := os.CopyFS(store, os.DirFS(filepath.Join(backup, "store"))); err != nil {
 		t.Fatal(err)
 	}
 	flight.rate.Store(0)
-	s = start(t, restored, "--allow-source", o.allow(), "--allow-source", flight.allow())
+	if said := startFailing(t, append([]string{"serve", "--data", restored, "--listen", "127.0.0.1:0"}, args...)...); !strings.Contains(said, "--reconfigure") {
+		t.Errorf("a start with an upload that is gone: %s", said)
+	}
+	s = start(t, restored, append(args, "--reconfigure")...)
+	if at := s.offset(s.URL + "/v2/uploads/" + upload); at != -1 {
+		t.Errorf("the upload is there, with %d bytes", at)
+	}
+	if code, message := s.createStatus("upload:" + upload); code != http.StatusUnprocessableEntity {
+		t.Errorf("an import of the upload: %d %s", code, message)
+	}
 	s.wantRestored(ids, disks, later)
 
 	var strays []string
@@ -131,7 +181,7 @@ func TestBackupAndRestore(t *testing.T) {
 	fsck(t, restored, "--repair", "--grace", "1h")
 	ingot(t, "gc", "--end-holds", "--data", restored)
 	for _, name := range strays {
-		if !slices.Contains(objectsUnder(t, filepath.Join(restored, "store")), name) {
+		if !slices.Contains(objectsUnder(t, store), name) {
 			t.Errorf("%s was swept before the grace was over", name)
 		}
 	}

@@ -83,8 +83,17 @@ func run(ctx context.Context, c config) error {
 		}
 	}
 	r.sum()
-	return s.Stop()
+	if err := s.Stop(); err != nil {
+		return err
+	}
+	if ratio := float64(r.store) / float64(r.first); ratio > mostRatio {
+		return fmt.Errorf("the store has %.2f times the first image, and may have %.1f", ratio, mostRatio)
+	}
+	return nil
 }
+
+// mostRatio is what twenty nights may take, in sizes of the first image's store.
+const mostRatio = 3.5
 
 // report is what the nights so far came to; sizes in bytes.
 type report struct {

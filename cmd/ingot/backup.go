@@ -10,6 +10,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"ingot/internal/catalog"
 )
 
 type backupCmd struct {
@@ -37,16 +39,21 @@ func (c *backupCmd) Run(ctx context.Context, term terminal) error {
 		return err
 	}
 	file := filepath.Join(c.Dest, cat.BackupFile())
-	until, err := cat.Hold(ctx, "backup to "+file, c.Hold)
+	hold, err := cat.Hold(ctx, "backup to "+file, c.Hold)
 	if err != nil {
 		return err
 	}
-	if err := cat.Backup(ctx, c.databaseURL(), file); err != nil {
+	if err := cat.Backup(ctx, c.databaseURL(), file); errors.Is(err, catalog.ErrNoDump) {
+		return err
+	} else if err != nil {
+		return errors.Join(err, cat.EndHold(context.WithoutCancel(ctx), hold))
+	}
+	if err := cat.NarrowHold(ctx, hold); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(term.Out, "%s is written. Until %s nothing that it names is deleted from the stores. Copy them now:\n%s"+
 		"When they are copied: ingot gc --end-holds. How to restore: docs/operating.md\n",
-		file, until.Local().Format(time.RFC3339), c.copies(slices.Sorted(maps.Values(urls))))
+		file, hold.Until.Local().Format(time.RFC3339), c.copies(slices.Sorted(maps.Values(urls))))
 	return err
 }
 

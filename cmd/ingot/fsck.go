@@ -54,14 +54,15 @@ func (c *fsckCmd) Run(ctx context.Context, term terminal) error {
 	if err != nil {
 		return err
 	}
-	for _, missing := range kept.missing {
-		return fmt.Errorf("a store cannot be checked: %w", missing)
-	}
 	urls, err := cat.Stores(ctx)
 	if err != nil {
 		return err
 	}
-	return c.check(ctx, term, cat, kept, urls)
+	err = c.check(ctx, term, cat, kept, urls)
+	for id, missing := range kept.missing { // the others are checked nevertheless
+		err = errors.Join(err, fmt.Errorf("the store %s cannot be checked: %w", urls[id], missing))
+	}
+	return err
 }
 
 // fscking is the checking of all stores.
@@ -72,6 +73,7 @@ type fscking struct {
 	bar      *bar
 	findings []finding // for JSON alone: as text each is printed when it is found
 	total    store.CheckReport
+	counters int // kept counts that were wrong and are right now
 }
 
 func (c *fsckCmd) check(ctx context.Context, term terminal, cat *catalog.Catalog, kept *stores, urls map[int64]string) error {
@@ -89,6 +91,10 @@ func (c *fsckCmd) check(ctx context.Context, term terminal, cat *catalog.Catalog
 		}
 	}
 	f.bar.close()
+	var err error
+	if f.counters, err = cat.CheckCounters(ctx); err != nil {
+		return fmt.Errorf("the check of the kept counts: %w", err)
+	}
 	return f.report()
 }
 
@@ -170,6 +176,7 @@ func (f *fscking) report() error {
 		enc.SetIndent("", "  ")
 		if err := enc.Encode(map[string]any{"sound": f.total.Left == 0, "findings": f.findings,
 			"objects": f.total.Objects, "packs": f.total.Packs, "chunks": f.total.Chunks, "manifests": f.total.Manifests, "bytes": f.total.Bytes,
+			"counters_corrected": f.counters,
 		}); err != nil {
 			return err
 		}
@@ -188,5 +195,8 @@ func (f *fscking) summary() error {
 		what = fmt.Sprintf("the sizes of %d objects", f.total.Objects)
 	}
 	_, err := fmt.Fprintf(f.term.Out, "checked %s, %s: %d findings\n", what, sizeText(f.total.Bytes), f.total.Damages)
+	if err == nil && f.counters > 0 {
+		_, err = fmt.Fprintf(f.term.Out, "%d kept counts, of quotas or lists, were wrong and have been put right\n", f.counters)
+	}
 	return err
 }

@@ -23,7 +23,7 @@ type serveCmd struct {
 	Roles        []string          `help:"What this process does: api, worker." default:"api,worker" enum:"api,worker"`
 	Uploads      string            `help:"The folder that files of clients are uploaded to, which all processes share, or none. Without it, uploads in the data directory." placeholder:"DIR"`
 	NoMigrate    bool              `help:"Do not bring the database's schema up to date; ingot migrate does."`
-	Reconfigure  bool              `help:"On a PostgreSQL database: regions, stores or a folder of uploads may differ from what they were. The other processes must be stopped."`
+	Reconfigure  bool              `help:"Regions, stores or the folder of uploads may differ from what they were; uploads in a former folder are given up. The other processes must be stopped."`
 	Workers      int               `help:"Imports that run at once." default:"2"`
 	Transfers    int               `help:"Transfers of images to other stores that run at once." default:"2"`
 	Settle       bool              `help:"While no import runs, compress well what imports have compressed lightly." default:"true" negatable:""`

@@ -104,6 +104,15 @@ func (s *service) openUploads(ctx context.Context) error {
 			return fmt.Errorf("the folder of uploads: %w", err)
 		}
 	}
+	if s.cmd.Reconfigure {
+		left, err := s.catalog.LeaveUploads(ctx, id)
+		if err != nil {
+			return err
+		}
+		if left > 0 {
+			s.log.Warn("uploads in the former folder are given up", "uploads", left)
+		}
+	}
 	err := s.catalog.UseUploads(ctx, id, s.alone())
 	if err == nil && dir != "" {
 		s.uploads, err = upload.New(dir, int64(s.cmd.MaxImageSize), s.catalog)

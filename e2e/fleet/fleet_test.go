@@ -39,12 +39,12 @@ const (
 	workers = 3
 )
 
-// testTime is how long processes are killed: INGOT_TEST_TIME, or a minute.
+// testTime is how long processes are killed: INGOT_TEST_TIME, or two minutes.
 func testTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("INGOT_TEST_TIME")
 	if text == "" {
-		return time.Minute
+		return 2 * time.Minute
 	}
 	d, err := time.ParseDuration(text)
 	if err != nil {

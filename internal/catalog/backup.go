@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"net/url"
 	"os"
 	"os/exec"
@@ -20,24 +21,46 @@ func (c *Catalog) BackupFile() string {
 	return "catalog.db"
 }
 
-// Hold keeps every object that is registered now from being deleted until the time has passed, whatever a sweep finds,
-// and returns when that is. It comes before a backup: what the backup names is then still there when the stores are
-// copied.
-func (c *Catalog) Hold(ctx context.Context, reason string, during time.Duration) (until time.Time, err error) {
+// Hold is what keeps objects from being deleted.
+type Hold struct {
+	ID    int64
+	Until time.Time
+}
+
+// Hold keeps every object from being deleted until the time has passed, whatever a sweep finds: those that are
+// registered now and those that come. It begins before a backup: what the backup names is then still there when the
+// stores are copied, also what was published between the hold and the backup.
+func (c *Catalog) Hold(ctx context.Context, reason string, during time.Duration) (h Hold, err error) {
 	err = c.writeAside(ctx, func(t *tx) error {
 		if _, err := t.exec(ctx, `DELETE FROM hold WHERE until <= {{now}}`); err != nil {
 			return err
 		}
 		var ms int64
-		err := t.row(ctx, `INSERT INTO hold (reason, object_id, until)
-			SELECT $1, coalesce(max(id), 0), {{now}} + $2 FROM object RETURNING until`, reason, during.Milliseconds()).Scan(&ms)
-		until = fromMillis(ms)
+		err := t.row(ctx, `INSERT INTO hold (reason, object_id, until) VALUES ($1, $2, {{now}} + $3) RETURNING id, until`,
+			reason, int64(math.MaxInt64), during.Milliseconds()).Scan(&h.ID, &ms)
+		h.Until = fromMillis(ms)
 		return err
 	})
-	return until, err
+	return h, err
 }
 
-// EndHolds lets sweeps delete what holds have kept, and returns how many there were.
+// NarrowHold lets go of what is registered from now on. It comes after the backup, which cannot name that.
+func (c *Catalog) NarrowHold(ctx context.Context, h Hold) error {
+	return c.writeAside(ctx, func(t *tx) error {
+		_, err := t.exec(ctx, `UPDATE hold SET object_id = (SELECT coalesce(max(id), 0) FROM object) WHERE id = $1`, h.ID)
+		return err
+	})
+}
+
+// EndHold ends one hold, of a backup that came to nothing.
+func (c *Catalog) EndHold(ctx context.Context, h Hold) error {
+	return c.writeAside(ctx, func(t *tx) error {
+		_, err := t.exec(ctx, `DELETE FROM hold WHERE id = $1`, h.ID)
+		return err
+	})
+}
+
+// EndHolds lets sweeps delete what the holds of all backups have kept, and returns how many there were.
 func (c *Catalog) EndHolds(ctx context.Context) (n int64, err error) {
 	err = c.writeAside(ctx, func(t *tx) error {
 		n, err = t.exec(ctx, `DELETE FROM hold WHERE until > {{now}}`)
@@ -105,6 +128,10 @@ func finishFile(f *os.File, temporary, file string) error {
 	return errors.Join(folder.Sync(), folder.Close())
 }
 
+// ErrNoDump is a backup that another program can still make: the hold for it stays.
+var ErrNoDump = errors.New("pg_dump is not on the PATH: install PostgreSQL's client programs of the server's version, or run pg_dump " +
+	"--format=custom where they are; the hold on the stores is in place")
+
 // dumpPostgres runs pg_dump, which reads one state of the database throughout. The password does not go on a command
 // line that other users of the machine see.
 func dumpPostgres(ctx context.Context, database, file string) error {
@@ -121,8 +148,7 @@ func dumpPostgres(ctx context.Context, database, file string) error {
 	dump.Args = append(dump.Args, "--dbname="+u.String())
 	out, err := dump.CombinedOutput()
 	if errors.Is(err, exec.ErrNotFound) {
-		return errors.New("pg_dump is not on the PATH: install PostgreSQL's client programs of the server's version, or run pg_dump " +
-			"--format=custom where they are; the hold on the stores is in place")
+		return ErrNoDump
 	}
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, strings.TrimSpace(string(out)))

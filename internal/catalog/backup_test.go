@@ -78,7 +78,7 @@ func TestBackup(t *testing.T) {
 	})
 }
 
-// What is there when a hold begins stays until it ends; what comes later goes as ever.
+// What is there when a hold is narrowed stays until it ends; what comes later goes as ever.
 func TestHold(t *testing.T) {
 	c := openTest(t, "sqlite:"+filepath.Join(t.TempDir(), "catalog.db"))
 	d := newDesk(t, c)
@@ -109,7 +109,23 @@ func TestHold(t *testing.T) {
 		return names
 	}
 	before := write("packs/before")
-	if _, err := c.Hold(t.Context(), "test", time.Hour); err != nil {
+	hold, err := c.Hold(t.Context(), "test", time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	between := write("packs/between") // the hold and the backup
+	d.Fail(between)
+	if got := dead(); len(got) != 0 {
+		t.Errorf("to be deleted before the backup is written: %q", got)
+	}
+	if err := c.NarrowHold(t.Context(), hold); err != nil {
+		t.Fatal(err)
+	}
+	failed, err := c.Hold(t.Context(), "a backup that fails", 2*time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.EndHold(t.Context(), failed); err != nil {
 		t.Fatal(err)
 	}
 	after := write("packs/after")
@@ -118,13 +134,13 @@ func TestHold(t *testing.T) {
 	if got := dead(); len(got) != 1 || got[0] != "packs/after" {
 		t.Errorf("to be deleted under the hold: %q", got)
 	}
-	if until, n, err := c.Held(t.Context()); err != nil || n != 1 || until.Before(time.Now()) {
+	if until, n, err := c.Held(t.Context()); err != nil || n != 2 || until.Before(time.Now()) {
 		t.Errorf("Held = %v, %d, %v", until, n, err)
 	}
 	if n, err := c.EndHolds(t.Context()); err != nil || n != 1 {
 		t.Errorf("EndHolds = %d, %v", n, err)
 	}
-	if got := dead(); len(got) != 2 {
+	if got := dead(); len(got) != 3 {
 		t.Errorf("to be deleted after the hold: %q", got)
 	}
 	if until, n, err := c.Held(t.Context()); err != nil || n != 0 || !until.IsZero() {
@@ -134,7 +150,7 @@ func TestHold(t *testing.T) {
 		t.Fatal(err)
 	}
 	c.do(t, `UPDATE hold SET until = 1`)
-	if got := dead(); len(got) != 2 {
+	if got := dead(); len(got) != 3 {
 		t.Errorf("to be deleted when the hold has run out: %q", got)
 	}
 }

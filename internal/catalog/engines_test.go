@@ -18,6 +18,8 @@ func suite(t *testing.T, open func(*testing.T) *Catalog) {
 		{"regions", testRegions},
 		{"joined regions", testJoinRegions},
 		{"folder of uploads", testUploadsFolder},
+		{"uploads that are given up", testLeaveUploads},
+		{"dead uploads wait for nobody", testDeadUploadsWaitForNobody},
 		{"create", testCreate},
 		{"quota", testQuota},
 		{"idempotency", testIdempotency},

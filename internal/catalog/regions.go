@@ -29,6 +29,11 @@ func (c *Catalog) setRegions(ctx context.Context, regions map[string]string, cha
 	var ids map[string]int64
 	err := c.write(ctx, func(t *tx) error {
 		ids = map[string]int64{}
+		if t.d.shared { // or two first starts at once would both find no regions to differ from
+			if _, err := t.exec(ctx, `LOCK TABLE region IN SHARE ROW EXCLUSIVE MODE`); err != nil {
+				return err
+			}
+		}
 		if !change {
 			if err := sameRegions(ctx, t, regions); err != nil {
 				return err
