@@ -50,6 +50,9 @@ func (d desk) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upl
 
 // GetUpload returns an upload of the account that asks.
 func (d desk) GetUpload(ctx context.Context, id string) (handler.Upload, error) {
+	if !image.IsUploadID(id) { // what a path can hold is more than PostgreSQL takes for text
+		return nil, handler.ErrNotFound
+	}
 	j := jobOf(ctx)
 	row, err := d.u.catalog.Upload(ctx, j.account, id)
 	if err != nil {
