@@ -2,11 +2,15 @@ package catalog
 
 import (
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -26,6 +30,7 @@ type dialect struct {
 	readLevel sql.IsolationLevel // at which a transaction sees one state throughout
 	words     *strings.Replacer
 	conflict  func(error) bool // whether a transaction failed for the sake of another
+	lost      func(error) bool // whether the database cannot be asked at the moment
 	tries     int              // how often such a transaction is run
 	texts     sync.Map         // a query as written -> as this engine takes it
 }
@@ -62,11 +67,14 @@ func newSQLite() *dialect {
 			"{{now}}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
 			"{{for update}}", "",
 		),
-		conflict: func(err error) bool {
-			var e *sqlite.Error
-			return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
-		},
+		conflict: sqliteBusy,
+		lost:     sqliteBusy,
 	}
+}
+
+func sqliteBusy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 func newPostgres() *dialect {
@@ -87,7 +95,19 @@ func newPostgres() *dialect {
 			// Serialization failure and deadlock: PostgreSQL's manual, appendix A, class 40.
 			return errors.As(err, &e) && (e.Code == "40001" || e.Code == "40P01")
 		},
+		lost: postgresLost,
 	}
+}
+
+// postgresLost tells that there is no connection, that it broke, or that the server gives none of its resources:
+// PostgreSQL's manual, appendix A, the classes 08 and 53, and of 57 what an operator does.
+func postgresLost(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return slices.ContainsFunc([]string{"08", "53", "57P"}, func(class string) bool { return strings.HasPrefix(e.Code, class) })
+	}
+	return errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) || errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
 }
 
 // connect opens the pools of connections; nothing is sent to a server yet.
