@@ -244,6 +244,18 @@ func godoActions(t *testing.T, s *service, c *godo.Client, o *origin) {
 	if diff := cmp.Diff([]godo.Action{*convert}, all); diff != "" || err != nil || resp.Meta.Total != 2 || resp.Links.IsLastPage() {
 		t.Errorf("%v\n%s", err, diff)
 	}
+	// godo has no method for the actions of one image.
+	var ofImage struct{ Actions []godo.Action }
+	req, err := c.NewRequest(ctx, http.MethodGet, fmt.Sprintf("v2/images/%d/actions", id), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Do(ctx, req, &ofImage); err != nil {
+		t.Error(err)
+	}
+	if diff := cmp.Diff([]godo.Action{*convert, *transfer}, ofImage.Actions); diff != "" {
+		t.Error(diff)
+	}
 	if _, err := c.Images.Delete(ctx, id); err != nil {
 		t.Error(err)
 	}

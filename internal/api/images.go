@@ -14,7 +14,7 @@ import (
 // ImageReader reads images as an account sees them: another account's private image does not exist.
 type ImageReader interface {
 	Image(ctx context.Context, account, id int64) (image.Image, error)
-	ImageBySlug(ctx context.Context, slug string) (image.Image, error)
+	ImageBySlug(ctx context.Context, account int64, slug string) (image.Image, error)
 	ListImages(ctx context.Context, account int64, f image.Filter, p image.Page) ([]image.Image, int64, error)
 }
 
@@ -84,7 +84,7 @@ func (a *API) find(c *call, s string) (image.Image, error) {
 		return a.catalog.Image(c.ctx(), c.token.AccountID, id)
 	}
 	if image.IsSlug(s) {
-		return a.catalog.ImageBySlug(c.ctx(), s)
+		return a.catalog.ImageBySlug(c.ctx(), c.token.AccountID, s)
 	}
 	return image.Image{}, image.ErrNotFound
 }
