@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -90,9 +91,23 @@ func otherMethod(c *call, r *http.Request, allow string) {
 	}
 	h.Set("Allow", allow+", OPTIONS")
 	h.Set("Access-Control-Allow-Methods", allow)
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Last-Event-ID, Range")
+	h.Set("Access-Control-Allow-Headers", wantedHeaders(r, "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Last-Event-ID, Range"))
 	h.Set("Access-Control-Max-Age", "86400")
 	c.WriteHeader(http.StatusNoContent)
+}
+
+const maxHeaderNames = 2048 // bytes
+
+// headerNames is a list of names as browsers send it: letters, digits and hyphens.
+var headerNames = regexp.MustCompile(`^[A-Za-z0-9-]+( ?, ?[A-Za-z0-9-]+)*$`)
+
+// wantedHeaders are what a preflight allows: what it asks for, since SDKs send headers of their own (X-Stainless-Arch),
+// or what the service itself knows. Nothing is decided by a header that it does not know.
+func wantedHeaders(r *http.Request, known string) string {
+	if wanted := r.Header.Get("Access-Control-Request-Headers"); len(wanted) <= maxHeaderNames && headerNames.MatchString(wanted) {
+		return wanted
+	}
+	return known
 }
 
 // tidied returns the request with a path as the routes spell it: single slashes, none at the end. Clients differ in

@@ -41,6 +41,10 @@ func TestWire(t *testing.T) {
 				ok := t.Run(step.name, func(t *testing.T) {
 					w.t = t
 					for _, d := range step.directives {
+						if fields := strings.Fields(d); fields[0] == "upload" { // ACCOUNT NAME BYTES: an upload is begun, whose id gets a name
+							w.vars[fields[2]] = s.beginUpload(t, fields[1], fields[3])
+							continue
+						}
 						s.direct(t, w.expand(d))
 					}
 					if step.request.first != "" {
@@ -72,6 +76,7 @@ type service struct {
 	disk     export.Disk
 	digest   store.Digest // of the disk
 	woken    int
+	spec     *described // nil: not asked for yet
 }
 
 // newService starts a service; change, if there is one, edits its configuration.
@@ -152,6 +157,7 @@ func (s *service) populate(t testing.TB) {
 	s.token(t, "creator", alice, time.Time{}, "image:create")
 	s.token(t, "tagger", alice, time.Time{}, "image:create", "tag:create")
 	s.token(t, "writer", alice, time.Time{}, "image:delete", "image:update")
+	s.token(t, "updater", alice, time.Time{}, "image:update")
 	s.token(t, "expired", alice, time.Now().Add(-time.Minute), image.ScopeAll)
 	s.token(t, "with spaces", alice, time.Time{}, image.ScopeAll)
 }

@@ -89,8 +89,8 @@ func wireError(err error) error {
 		return handler.ErrNotFound
 	case errors.As(err, &e) && e.Kind == image.Invalid:
 		return handler.NewError("ERR_INVALID", e.Message, http.StatusUnprocessableEntity)
-	case image.KindOf(err) == image.Busy:
-		return handler.NewError("ERR_BUSY", "The service is busy; try again shortly.", http.StatusServiceUnavailable)
+	case errors.As(err, &e) && e.Kind == image.Busy:
+		return handler.NewError("ERR_BUSY", e.Message, http.StatusServiceUnavailable)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return handler.NewError("ERR_NO_SPACE", "The service has no disk space left for the file. What has arrived is kept; try again later.", http.StatusInsufficientStorage)
 	}

@@ -57,7 +57,11 @@ func (h *held) Lock(ctx context.Context, release func()) error {
 		case <-h.released:
 		}
 	}
-	if err := h.lock.Lock(ctx, func() { go letGo() }); err != nil {
+	err := h.lock.Lock(ctx, func() { go letGo() })
+	if errors.Is(err, handler.ErrLockTimeout) { // which is another client's doing, and 500 by the library
+		return handler.ErrFileLocked
+	}
+	if err != nil {
 		return err
 	}
 	if err := h.lockFile(ctx); err != nil {
