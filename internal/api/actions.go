@@ -18,11 +18,7 @@ type Actions interface {
 }
 
 func (a *API) actOnImage(c *call) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
-	f, err := parseForm(body)
+	f, err := c.form()
 	if err != nil {
 		return err
 	}

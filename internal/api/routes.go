@@ -11,7 +11,7 @@ import (
 // route is one operation: who may call it and what answers.
 type route struct {
 	method, pattern string
-	scope           string // "": no token is asked for
+	scopes          string // all that it needs, with blanks between; "": no token is asked for
 	basic           bool   // for tools that cannot send the token's header: it may be the password of HTTP Basic, or a signed link will do
 	handle          func(*call) error
 }
@@ -33,11 +33,11 @@ func (a *API) operations() []route {
 		{"GET", "/v2/tags", "tag:read", false, a.listTags},
 		{"GET", "/v2/tags/{name}", "tag:read", false, a.getTag},
 		{"DELETE", "/v2/tags/{name}", "tag:delete", false, a.deleteTag},
-		{"POST", "/v2/tags/{name}/resources", "tag:create", false, a.tagImages}, // and image:update
-		{"DELETE", "/v2/tags/{name}/resources", "tag:delete", false, a.untagImages},
+		{"POST", "/v2/tags/{name}/resources", "tag:create image:update", false, a.tagImages},
+		{"DELETE", "/v2/tags/{name}/resources", "tag:delete image:update", false, a.untagImages},
 		{"GET", "/v2/regions", "regions:read", false, a.listRegions},
 		{"GET", "/v2/account", "account:read", false, a.getAccount},
-		{"POST", "/v2/images/{id}/account_transfer", "image:update", false, a.offerImage}, // and image:delete
+		{"POST", "/v2/images/{id}/account_transfer", "image:update image:delete", false, a.offerImage}, // who gives an image away loses it
 		{"POST", "/v2/images/{id}/account_transfer/accept", "image:create", false, a.acceptImage},
 		{"POST", "/v2/images/{id}/account_transfer/cancel", "image:update", false, a.cancelOffer},
 		{"POST", "/v2/images/{id}/account_transfer/decline", "image:create", false, a.declineOffer},
