@@ -18,7 +18,7 @@ var errNoSnapshot = &image.Error{Kind: image.BadSyntax, Message: "the resource i
 func (c *Catalog) OfferImage(ctx context.Context, account, id int64, o image.Offer) (transfer int64, err error) {
 	err = c.write(ctx, func(t *tx) error {
 		transfer = 0
-		sender, err := scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, account).Scan)
+		sender, err := accountByID(ctx, t, account)
 		if err != nil {
 			return missing(err)
 		}
@@ -148,7 +148,7 @@ func (o offer) settle(ctx context.Context, t *tx, state string) error {
 // AcceptImage makes an image the account's that was offered to it. uuid must be the account's own.
 func (c *Catalog) AcceptImage(ctx context.Context, account, id, transfer int64, uuid string) error {
 	return c.write(ctx, func(t *tx) error {
-		a, err := scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, account).Scan)
+		a, err := accountByID(ctx, t, account)
 		if err != nil {
 			return missing(err)
 		}
@@ -205,7 +205,7 @@ func (c *Catalog) CancelOffer(ctx context.Context, account, id, transfer int64) 
 // DeclineOffer refuses an offer that was made to the account.
 func (c *Catalog) DeclineOffer(ctx context.Context, account, id, transfer int64) error {
 	return c.write(ctx, func(t *tx) error {
-		a, err := scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, account).Scan)
+		a, err := accountByID(ctx, t, account)
 		if err != nil {
 			return missing(err)
 		}
