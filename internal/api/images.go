@@ -165,14 +165,7 @@ func (a *API) listImages(c *call) error {
 	if err != nil {
 		return err
 	}
-	b := append(c.buffer(), `{"images":[`...)
-	for i := range images {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendImage(b, &images[i])
-	}
-	return c.json(http.StatusOK, c.pageLinks(q).append(append(b, ']'), page, total))
+	return list(c, "images", q, page, images, total, appendImage)
 }
 
 // filterOf reads a query's filters. They are not possible where no image can pass them.

@@ -148,12 +148,12 @@ func parseResources(body []byte) ([]int64, error) {
 
 // tag answers one tag.
 func (c *call) tag(status int, t image.Tag) error {
-	b := appendTag(append(c.buffer(), `{"tag":`...), t)
+	b := appendTag(append(c.buffer(), `{"tag":`...), &t)
 	return c.json(status, append(b, '}'))
 }
 
 // appendTag appends a tag. The kinds that are not here have a place as well: two clients fail without it.
-func appendTag(b []byte, t image.Tag) []byte {
+func appendTag(b []byte, t *image.Tag) []byte {
 	b = append(b, `{"name":`...)
 	b = appendString(b, t.Name)
 	b = append(b, `,"resources":{"count":`...)

@@ -17,7 +17,11 @@ type Uploads interface {
 	ServeUpload(w http.ResponseWriter, r *http.Request, account int64)
 }
 
-const uploadsPath = "/v2/uploads"
+const (
+	uploadsPath = "/v2/uploads"
+
+	statusChecksumMismatch = 460 // the protocol's own
+)
 
 func (a *API) serveUpload(c *call) error {
 	if a.uploads == nil {
@@ -76,7 +80,7 @@ var uploadErrors = map[int]string{
 	http.StatusBadRequest: "bad_request", http.StatusConflict: "conflict", http.StatusGone: "gone",
 	http.StatusPreconditionFailed: "precondition_failed", http.StatusRequestEntityTooLarge: "request_entity_too_large",
 	http.StatusUnsupportedMediaType: "unsupported_media_type", http.StatusUnprocessableEntity: "unprocessable_entity",
-	http.StatusLocked: "locked", 460: "checksum_mismatch", http.StatusServiceUnavailable: "service_unavailable",
+	http.StatusLocked: "locked", statusChecksumMismatch: "checksum_mismatch", http.StatusServiceUnavailable: "service_unavailable",
 	http.StatusInsufficientStorage: "insufficient_storage",
 }
 
