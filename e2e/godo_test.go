@@ -19,20 +19,11 @@ import (
 // godoClient is DigitalOcean's own Go client, with nothing changed but the address and the token.
 func (s *service) godoClient(token string) *godo.Client {
 	s.t.Helper()
-	c, err := godo.New(&http.Client{Transport: bearer(token), Timeout: time.Minute}, godo.SetBaseURL(s.URL))
-	if err != nil {
+	client := godo.NewFromToken(token) // as docs/clients.md has it
+	if err := godo.SetBaseURL(s.URL)(client); err != nil {
 		s.t.Fatal(err)
 	}
-	return c
-}
-
-// bearer adds a token to every request.
-type bearer string
-
-func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+string(b))
-	return http.DefaultTransport.RoundTrip(r)
+	return client
 }
 
 // status is what an error of godo says.
