@@ -97,7 +97,10 @@ func TestPublishACatalogue(t *testing.T) {
 	if got := publish(app); !strings.HasPrefix(got, "wordpress\t2\tretired, and left alone") {
 		t.Errorf("a retired image: %s", got)
 	}
-	want(ingot(t, "publish", "--data", s.data, "2", "--slug", "wordpress", "--kind", "application"), "wordpress\t2\tpublished\n")
+	want(ingot(t, "publish", "--data", s.data, "2"), "wordpress\t2\tpublished\n")
+	if w := s.public("application")["wordpress"]; w.ID != 2 || w.Type != "snapshot" {
+		t.Errorf("after it came back: %+v", w)
+	}
 
 	// To a region of another store the image follows by a transfer.
 	far := "\n  - {slug: far, kind: application, url: '" + o.URL + "/app.raw', regions: [nyc3, lon1]}"

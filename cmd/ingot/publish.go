@@ -15,7 +15,7 @@ import (
 // publishCmd makes images public, from the catalogue's side: the operator's right is the database's, not a token's.
 type publishCmd struct {
 	dataFlags
-	ID           int64    `arg:"" optional:"" help:"An image that is available."`
+	ID           int64    `arg:"" optional:"" help:"An image that is available, or one that was retired: it comes back as it was where nothing else is said."`
 	URL          string   `help:"Import the image from this URL first." env:"-" xor:"source"`
 	From         string   `help:"Publish every image of a catalogue, a YAML file (docs/publishing.md). What is published already is left alone." type:"existingfile" placeholder:"FILE" env:"-" xor:"source"`
 	Slug         string   `help:"The name that clients ask for, for example debian-12-x64." env:"-"`
@@ -23,7 +23,7 @@ type publishCmd struct {
 	Name         string   `help:"The image's name. Without it, the name that the image has, or the slug." env:"-"`
 	Distribution string   `help:"The distribution, for example Debian." env:"-"`
 	Region       []string `help:"A region that the image is to be in; repeatable. Without it, with --url, every region of the store that most regions have." env:"-"`
-	Type         string   `help:"The type that the API shows: base or snapshot." enum:"base,snapshot" default:"base" env:"-"`
+	Type         string   `help:"The type that the API shows: base or snapshot." enum:",base,snapshot" default:"" placeholder:"base" env:"-"`
 	Replace      bool     `help:"Take the slug from the image that has it, which is retired." env:"-"`
 	Account      string   `help:"The account that the imported image belongs to." default:"default"`
 	NoWait       bool     `help:"Do not wait for the import; the image becomes public when that ends." env:"-"`
@@ -40,11 +40,11 @@ func (c *publishCmd) Run(ctx context.Context, term terminal) error {
 	if given != 1 {
 		return usageError{errors.New("name one image by its id, or give --url or --from")}
 	}
-	if c.From == "" && (c.Slug == "" || c.Kind == "") {
-		return usageError{errors.New("--slug and --kind are needed")}
-	}
 	if c.ID != 0 {
 		return c.publishOne(ctx, term)
+	}
+	if c.From == "" && (c.Slug == "" || c.Kind == "") {
+		return errUnnamed
 	}
 	entries := []entry{{c.Slug, c.Name, c.Distribution, c.URL, c.Kind, c.Region, c.Type}}
 	if c.From != "" {
@@ -63,13 +63,28 @@ func (c *publishCmd) Run(ctx context.Context, term terminal) error {
 	})
 }
 
+var errUnnamed = usageError{errors.New("--slug and --kind are needed")}
+
+// publishOne makes one image public. One that is public, or was until it was retired, keeps what is not said anew.
 func (c *publishCmd) publishOne(ctx context.Context, term terminal) error {
 	cat, err := c.openCatalog(ctx)
 	if err != nil {
 		return err
 	}
 	defer cat.Close()
-	p := image.Publication{Slug: c.Slug, Kind: c.Kind, Type: image.Type(c.Type), Name: c.Name, Regions: c.Region, Replace: c.Replace}
+	var former image.Image
+	if m, err := cat.Image(ctx, nobody, c.ID); err == nil {
+		former = m
+	} else if image.KindOf(err) != image.NotFound {
+		return err
+	}
+	p := image.Publication{
+		Slug: cmp.Or(c.Slug, former.Slug), Kind: cmp.Or(c.Kind, former.Kind), Type: cmp.Or(image.Type(c.Type), former.Type, image.Base),
+		Name: c.Name, Regions: c.Region, Replace: c.Replace,
+	}
+	if p.Slug == "" || p.Kind == "" {
+		return errUnnamed
+	}
 	if c.Distribution != "" {
 		p.Distribution = image.Distribution(c.Distribution)
 	}
@@ -80,6 +95,9 @@ func (c *publishCmd) publishOne(ctx context.Context, term terminal) error {
 	_, err = fmt.Fprintf(term.Out, "%s\t%d\tpublished\n", m.Slug, m.ID)
 	return err
 }
+
+// nobody is no account's id: it sees what all accounts see.
+const nobody = 0
 
 // publisher brings what is public to what entries say.
 type publisher struct {
@@ -139,28 +157,55 @@ const stateImporting = "importing"
 // begin does what an entry needs: nothing, a change of what is public, or an import, which publishes at its end.
 func (p *publisher) begin(ctx context.Context, in image.Create) (image.Image, string, error) {
 	m, same, err := p.cat.Published(ctx, in.Publish.Slug, in.URL)
-	switch {
-	case err != nil && image.KindOf(err) != image.NotFound:
+	if err != nil && image.KindOf(err) != image.NotFound {
 		return m, "", err
-	case err == nil && same:
+	}
+	there := err == nil
+	if there && same && !isDamaged(m) {
 		return p.keep(ctx, m, in)
-	case err == nil && (m.Status == image.New || m.Status == image.Pending):
+	}
+	if !p.replace {
+		if err := p.free(ctx, in.Publish.Slug, m); err != nil {
+			return m, "", err
+		}
+	}
+	if there && isImporting(m) {
 		// It would take the slug back if it ended later than what is to replace it.
 		if err := p.cat.DeleteImage(ctx, m.AccountID, m.ID); err != nil {
 			return m, "", err
 		}
 	}
-	if holder, err := p.cat.ImageBySlug(ctx, in.Publish.Slug); err == nil && holder.Status != image.Retired && !p.replace {
-		return holder, "", fmt.Errorf("image %d has the slug %s; --replace takes it", holder.ID, holder.Slug)
-	}
 	m, err = p.cat.CreateImage(ctx, p.account.ID, in, image.IdempotencyKey{})
 	return m, stateImporting, err
 }
 
+// free refuses a slug that an image has, or is to have when its import has ended. last is what was imported for it last.
+func (p *publisher) free(ctx context.Context, slug string, last image.Image) error {
+	holder, err := p.cat.ImageBySlug(ctx, nobody, slug)
+	switch {
+	case err != nil && image.KindOf(err) != image.NotFound:
+		return err
+	case err == nil && isDamaged(holder):
+		return fmt.Errorf("image %d, which has the slug %s, is damaged; --replace imports it anew", holder.ID, slug)
+	case err == nil && holder.Status != image.Retired:
+		return fmt.Errorf("image %d has the slug %s; --replace takes it", holder.ID, slug)
+	case isImporting(last):
+		return fmt.Errorf("image %d is being imported from another URL for the slug %s; --replace deletes it", last.ID, slug)
+	}
+	return nil
+}
+
+// isImporting tells an image that has no content yet: one whose content is damaged is pending too.
+func isImporting(m image.Image) bool {
+	return (m.Status == image.New || m.Status == image.Pending) && m.Digest == ""
+}
+
+func isDamaged(m image.Image) bool { return m.Status == image.Pending && m.Digest != "" }
+
 // keep looks after an image that was imported from the same URL before.
 func (p *publisher) keep(ctx context.Context, m image.Image, in image.Create) (image.Image, string, error) {
 	switch {
-	case m.Status == image.New || m.Status == image.Pending:
+	case isImporting(m):
 		return m, stateImporting, nil
 	case m.Status == image.Retired:
 		return m, "retired, and left alone: ingot publish " + strconv.FormatInt(m.ID, 10) + " brings it back", nil
@@ -188,7 +233,7 @@ func (c *retireCmd) Run(ctx context.Context, term terminal) error {
 	defer cat.Close()
 	id, err := strconv.ParseInt(c.Image, 10, 64)
 	if err != nil {
-		m, err := cat.ImageBySlug(ctx, c.Image)
+		m, err := cat.ImageBySlug(ctx, nobody, c.Image)
 		if err != nil {
 			return fmt.Errorf("there is no public image %q", c.Image)
 		}

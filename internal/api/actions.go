@@ -18,11 +18,7 @@ type Actions interface {
 }
 
 func (a *API) actOnImage(c *call) error {
-	body, err := c.body()
-	if err != nil {
-		return err
-	}
-	f, err := parseForm(body)
+	f, err := c.form()
 	if err != nil {
 		return err
 	}
@@ -104,11 +100,11 @@ func (a *API) getImageAction(c *call) error {
 
 // action answers one action.
 func (c *call) action(status int, a image.Action) error {
-	b := c.api.appendAction(append(c.buffer(), `{"action":`...), a)
+	b := c.api.appendAction(append(c.buffer(), `{"action":`...), &a)
 	return c.json(status, append(b, '}'))
 }
 
-func (a *API) appendAction(b []byte, act image.Action) []byte {
+func (a *API) appendAction(b []byte, act *image.Action) []byte {
 	b = append(b, `{"id":`...)
 	b = strconv.AppendInt(b, act.ID, 10)
 	b = append(b, `,"status":`...)

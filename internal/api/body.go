@@ -75,6 +75,15 @@ func parseForm(body []byte) (*form, error) {
 	return f, f.read(whole)
 }
 
+// form reads the request's body as a form.
+func (c *call) form() (*form, error) {
+	body, err := c.body()
+	if err != nil {
+		return nil, err
+	}
+	return parseForm(body)
+}
+
 func badJSON(err error) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {

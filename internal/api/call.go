@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"strconv"
+	"strings"
 	"time"
 
 	"ingot/internal/image"
@@ -70,10 +71,10 @@ func (c *call) run(r *http.Request, op route) {
 	}
 }
 
-// admit finds the token, counts the request and looks for the scope, in that order: nothing is said about a
+// admit finds the token, counts the request and looks for the scopes, in that order: nothing is said about a
 // resource to those who may not ask.
 func (c *call) admit(op route) error {
-	if op.scope == "" {
+	if op.scopes == "" {
 		return nil
 	}
 	if op.basic && c.hasLink() {
@@ -85,7 +86,12 @@ func (c *call) admit(op route) error {
 	if err := c.count(); err != nil {
 		return err
 	}
-	return c.need(op.scope)
+	for scope := range strings.SplitSeq(op.scopes, " ") {
+		if err := c.need(scope); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *call) ctx() context.Context { return c.r.Context() }

@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"testing"
@@ -56,6 +58,16 @@ func (s *service) direct(t *testing.T, line string) {
 	if err != nil {
 		t.Fatalf("! %s: %v", line, err)
 	}
+}
+
+// beginUpload returns the id of a new upload.
+func (s *service) beginUpload(t *testing.T, account, length string) string {
+	t.Helper()
+	resp := s.do(t, http.MethodPost, "/v2/uploads", nil, "Authorization", "Bearer "+s.tokens[account], "Tus-Resumable", "1.0.0", "Upload-Length", length)
+	if resp.StatusCode != http.StatusCreated {
+		t.Fatalf("the upload is not begun: %d", resp.StatusCode)
+	}
+	return path.Base(resp.Header.Get("Location"))
 }
 
 func number(t testing.TB, s string) int64 {

@@ -66,7 +66,7 @@ func problemOf(err error) *problem {
 // fail answers an error. Where the answer has begun already, all that is left is to cut the connection.
 func (c *call) fail(err error) {
 	p := problemOf(err)
-	if c.ctx().Err() == nil && (p.status >= 500 || c.status != 0) {
+	if c.ctx().Err() == nil && p != errStalled && (p.status >= 500 || c.status != 0) {
 		c.api.log.Error("request failed", "request_id", c.id, "method", c.r.Method, "path", c.r.URL.Path, "error", err)
 	}
 	if c.status != 0 {

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"ingot/internal/api"
+	"ingot/internal/catalog/pgtest"
 	"ingot/internal/image"
 )
 
@@ -79,8 +80,8 @@ func (s *service) do(t *testing.T, method, path string, body io.Reader, header .
 	return resp
 }
 
-// wantProblem checks an answer's status, and that its body says no more than the error's message.
-func wantProblem(t *testing.T, resp *http.Response, status int, id, message string) {
+// wantProblem checks an answer's status, that its body says no more than the error's message, and that both are described.
+func (s *service) wantProblem(t *testing.T, resp *http.Response, status int, id, message string) {
 	t.Helper()
 	var got struct {
 		ID, Message string
@@ -96,6 +97,10 @@ func wantProblem(t *testing.T, resp *http.Response, status int, id, message stri
 	if resp.StatusCode != status || got.ID != id || got.Message != message || got.RequestID != resp.Header.Get("X-Request-Id") {
 		t.Errorf("%d %s, want %d %s %s", resp.StatusCode, body, status, id, message)
 	}
+	if s.spec == nil {
+		s.spec = newDescribed(t, s.api)
+	}
+	s.spec.check(t, resp.Request.Method, resp.Request.URL.Path, resp, body)
 }
 
 // What nobody foresaw is one answer without a word about its cause, which stands in the log under the request's id.
@@ -116,7 +121,7 @@ func TestUnforeseen(t *testing.T) {
 				cfg.Log = slog.New(slog.NewTextHandler(log, nil))
 			})
 			resp := s.get(t, "/v2/images/1")
-			wantProblem(t, resp, 500, "server_error", "Unexpected server-side error.")
+			s.wantProblem(t, resp, 500, "server_error", "Unexpected server-side error.")
 			for _, want := range []string{resp.Header.Get("X-Request-Id"), "/var/lib/secret is broken"} {
 				if !strings.Contains(log.String(), want) {
 					t.Errorf("the log does not hold %q:\n%s", want, log)
@@ -136,7 +141,7 @@ func TestBusy(t *testing.T) {
 		}}
 	})
 	resp := s.get(t, "/v2/images/1")
-	wantProblem(t, resp, 503, "service_unavailable", "Try again shortly.")
+	s.wantProblem(t, resp, 503, "service_unavailable", "Try again shortly.")
 	if after := resp.Header.Get("Retry-After"); after != "1" {
 		t.Errorf("retry-after is %q", after)
 	}
@@ -146,7 +151,7 @@ func TestNotReady(t *testing.T) {
 	f := &faulty{}
 	s := newService(t, func(cfg *api.Config) { f.Catalog, cfg.Catalog = cfg.Catalog, f })
 	f.fail = func() error { return errors.New("no database") }
-	wantProblem(t, s.get(t, "/readyz"), 503, "service_unavailable", "The catalogue does not answer.")
+	s.wantProblem(t, s.get(t, "/readyz"), 503, "service_unavailable", "The catalogue does not answer.")
 	if resp := s.get(t, "/healthz"); resp.StatusCode != 200 {
 		t.Errorf("health is %d: a restart would not bring the database back", resp.StatusCode)
 	}
@@ -155,7 +160,65 @@ func TestNotReady(t *testing.T) {
 		t.Errorf("ready again: %d", resp.StatusCode)
 	}
 	s.api.Drain()
-	wantProblem(t, s.get(t, "/readyz"), 503, "service_unavailable", "The service is shutting down.")
+	s.wantProblem(t, s.get(t, "/readyz"), 503, "service_unavailable", "The service is shutting down.")
+}
+
+// refusing answers every upload with one of the library's errors.
+type refusing struct {
+	status int
+	text   string
+}
+
+func (r refusing) ServeUpload(w http.ResponseWriter, _ *http.Request, _ int64) {
+	w.WriteHeader(r.status)
+	_, _ = io.WriteString(w, r.text)
+}
+
+// What is not the client's mistake asks it to come again, which clients of the protocol then do by themselves. A client
+// that stalls is no error of the service's.
+func TestUploadsAskToComeAgain(t *testing.T) {
+	const stalled = "The body ceased to arrive. What has arrived is kept; ask by HEAD where to go on."
+	for _, test := range []struct {
+		refusing
+		message string
+		logged  bool
+	}{
+		{refusing{503, "ERR_BUSY: The database does not answer.\n"}, "The database does not answer.", true},
+		{refusing{500, "ERR_READ_TIMEOUT: timeout while reading request body\n"}, stalled, false},
+		{refusing{500, "ERR_CONNECTION_RESET: TCP connection reset by peer\n"}, stalled, false},
+	} {
+		log := &buffer{}
+		s := newService(t, func(cfg *api.Config) {
+			cfg.Uploads = test.refusing
+			cfg.Log = slog.New(slog.NewTextHandler(log, nil))
+		})
+		resp := s.do(t, http.MethodPatch, "/v2/uploads/1", nil)
+		s.wantProblem(t, resp, 503, "service_unavailable", test.message)
+		if after := resp.Header.Get("Retry-After"); after != "1" {
+			t.Errorf("%s: retry-after is %q", test.text, after)
+		}
+		if strings.Contains(log.String(), "level=ERROR") != test.logged {
+			t.Errorf("%s: the log is %s", test.text, log)
+		}
+	}
+}
+
+// The service without its database: every client is told to come again.
+func TestDatabaseGone(t *testing.T) {
+	server := pgtest.Start(t)
+	s := newServiceOn(t, server.Database(t), nil)
+	s.create(t, "alice", 1)
+	server.Stop(t)
+	for _, ask := range []struct{ method, path, body string }{
+		{"GET", "/v2/images/1", ""}, {"GET", "/v2/images", ""}, {"DELETE", "/v2/images/1", ""}, {"POST", "/v2/tags", `{"name": "x"}`},
+	} {
+		resp := s.do(t, ask.method, ask.path, strings.NewReader(ask.body))
+		s.wantProblem(t, resp, 503, "service_unavailable", "The database does not answer; try again shortly.")
+		if after := resp.Header.Get("Retry-After"); after != "1" {
+			t.Errorf("%s %s: retry-after is %q", ask.method, ask.path, after)
+		}
+	}
+	s.wantProblem(t, s.get(t, "/readyz"), 503, "service_unavailable", "The catalogue does not answer.")
 }
 
 // counted allows each token so many requests.
@@ -190,7 +253,7 @@ func TestLimiter(t *testing.T) {
 		}
 	}
 	resp := s.get(t, "/v2/images")
-	wantProblem(t, resp, 429, "too_many_requests", "API Rate limit exceeded.")
+	s.wantProblem(t, resp, 429, "too_many_requests", "API Rate limit exceeded.")
 	if after := resp.Header.Get("Retry-After"); after != "2" {
 		t.Errorf("retry-after is %q, want whole seconds that are enough", after)
 	}
@@ -216,7 +279,7 @@ func TestPublicURL(t *testing.T) {
 func TestChunkedBodyTooLarge(t *testing.T) {
 	s := newService(t, nil)
 	body := io.MultiReader(strings.NewReader(strings.Repeat(" ", 3<<20))) // hides the length
-	wantProblem(t, s.do(t, http.MethodPost, "/v2/images", body), 413, "request_entity_too_large", "The request body is too large; at most 1 MiB will do.")
+	s.wantProblem(t, s.do(t, http.MethodPost, "/v2/images", body), 413, "request_entity_too_large", "The request body is too large; at most 1 MiB will do.")
 	body = io.MultiReader(strings.NewReader("{}" + strings.Repeat(" ", 1<<20-2)))
-	wantProblem(t, s.do(t, http.MethodPost, "/v2/images", body), 422, "unprocessable_entity", "name, url and region are required and must not be empty.")
+	s.wantProblem(t, s.do(t, http.MethodPost, "/v2/images", body), 422, "unprocessable_entity", "name, url and region are required and must not be empty.")
 }

@@ -8,6 +8,9 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"ingot/internal/catalog/pgtest"
+	"ingot/internal/image"
 )
 
 // hostileIDs are ids in paths: what cannot be one, what nobody has, and what is another account's.
@@ -48,6 +51,7 @@ func hostileBodies(valid map[string]string) []string {
 	return bodies
 }
 
+// hostileOperations are what takes a body; ID is an image, TAG a tag.
 var hostileOperations = []struct {
 	method, path string
 	fields       map[string]string
@@ -55,30 +59,44 @@ var hostileOperations = []struct {
 	{"POST", "/v2/images", map[string]string{"name": `"x"`, "url": `"https://example.com/x"`, "region": `"nyc3"`, "distribution": `"Debian"`, "description": `"x"`, "tags": `["x"]`}},
 	{"PUT", "/v2/images/ID", map[string]string{"name": `"x"`, "distribution": `"Debian"`, "description": `"x"`}},
 	{"POST", "/v2/images/ID/actions", map[string]string{"type": `"transfer"`, "region": `"fra1"`}},
+	{"POST", "/v2/images/ID/account_transfer", map[string]string{"recipient_uuid": `"x"`}},
 	{"POST", "/v2/images/ID/account_transfer", map[string]string{"recipient_email": `"x@example.com"`, "recipient_uuid": `null`}},
 	{"POST", "/v2/images/ID/account_transfer/accept", map[string]string{"transfer_id": `1`, "recipient_uuid": `"x"`}},
 	{"POST", "/v2/images/ID/account_transfer/cancel", map[string]string{"transfer_id": `1`}},
 	{"POST", "/v2/images/ID/account_transfer/decline", map[string]string{"transfer_id": `1`}},
+	{"POST", "/v2/images/ID/links", map[string]string{"format": `"raw"`, "expires_in": `60`}},
 	{"POST", "/v2/tags", map[string]string{"name": `"x"`}},
-	{"POST", "/v2/tags/ID/resources", map[string]string{"resources": `[{"resource_id": "1", "resource_type": "image"}]`}},
-	{"DELETE", "/v2/tags/ID/resources", map[string]string{"resources": `[{"resource_id": "1", "resource_type": "image"}]`}},
+	{"POST", "/v2/tags/TAG/resources", map[string]string{"resources": `[{"resource_id": "2", "resource_type": "image"}]`}},
+	{"DELETE", "/v2/tags/TAG/resources", map[string]string{"resources": `[{"resource_id": "2", "resource_type": "image"}]`}},
 }
 
 var hostilePaths = []string{
-	"/v2/images/ID", "/v2/images/ID/actions", "/v2/images/ID/actions/ID", "/v2/images/ID/import", "/v2/images/ID/file",
-	"/v2/actions/ID", "/v2/tags/ID", "/v2/images?page=ID&per_page=ID", "/v2/images?type=ID", "/v2/images?private=ID", "/v2/images?tag_name=ID",
-	"/v2/actions?page=ID", "/v2/tags?page=ID&per_page=ID", "/v2/regions?page=ID&per_page=ID",
+	"/v2/images/ID", "/v2/images/ID/actions", "/v2/images/ID/actions/ID", "/v2/images/ID/import", "/v2/images/ID/file", "/v2/images/ID/manifest",
+	"/v2/images/2/file?format=ID", "/v2/actions/ID", "/v2/tags/ID", "/v2/images?page=ID&per_page=ID", "/v2/images?type=ID", "/v2/images?private=ID",
+	"/v2/images?tag_name=ID", "/v2/actions?page=ID", "/v2/tags?page=ID&per_page=ID", "/v2/regions?page=ID&per_page=ID", "/v2/usage?page=ID&per_page=ID",
+}
+
+// hostileWays are what needs no body but an id.
+var hostileWays = []struct{ method, path string }{
+	{"DELETE", "/v2/images/ID"}, {"DELETE", "/v2/tags/ID"}, {"HEAD", "/v2/uploads/ID"}, {"PATCH", "/v2/uploads/ID"}, {"DELETE", "/v2/uploads/ID"},
 }
 
 // leaks is what no answer may hold: the words of what is inside, and what is another account's.
 var leaks = regexp.MustCompile(`(?i)sqlite|sqlstate|constraint|goroutine|runtime error|panic|\.go:|/root/|/tmp/|catalog\.|bobs-secret`)
 
-// TestHostileInput sends everything that is wrong to everything there is.
+// TestHostileInput sends everything that is wrong to everything there is: what one database takes, the other may refuse.
 func TestHostileInput(t *testing.T) {
-	s := newService(t, nil)
+	t.Run("SQLite", func(t *testing.T) { testHostileInput(t, newService(t, nil)) })
+	t.Run("PostgreSQL", func(t *testing.T) { testHostileInput(t, newServiceOn(t, pgtest.Start(t).Database(t), nil)) })
+}
+
+func testHostileInput(t *testing.T, s *service) {
 	s.register(t, "bob", "snapshot", "1")
-	if _, err := s.catalog.CreateTag(t.Context(), s.accounts["bob"], "bobs-secret-tag"); err != nil {
-		t.Fatal(err)
+	s.register(t, "alice", "snapshot", "2")
+	for name, tag := range map[string]string{"bob": "bobs-secret-tag", "alice": "hers"} {
+		if _, err := s.catalog.CreateTag(t.Context(), s.accounts[name], tag); err != nil {
+			t.Fatal(err)
+		}
 	}
 	client := s.server.Client()
 	ask := func(method, path, body, token string) int {
@@ -88,6 +106,11 @@ func TestHostileInput(t *testing.T) {
 			return 0 // the client itself refuses such a path
 		}
 		req.Header.Set("Authorization", "Bearer "+s.tokens[token])
+		if strings.HasPrefix(path, "/v2/uploads") {
+			req.Header.Set("Tus-Resumable", "1.0.0")
+			req.Header.Set("Content-Type", "application/offset+octet-stream")
+			req.Header.Set("Upload-Offset", "0")
+		}
 		resp, err := client.Do(req)
 		if err != nil {
 			t.Fatalf("%s %.100s: %v", method, path, err)
@@ -109,20 +132,22 @@ func TestHostileInput(t *testing.T) {
 		}
 		return resp.StatusCode
 	}
+	bobs, hers := strings.NewReplacer("ID", "1", "TAG", "1"), strings.NewReplacer("ID", "2", "TAG", "hers")
 	for _, op := range hostileOperations {
 		for _, body := range hostileBodies(op.fields) {
-			ask(op.method, strings.ReplaceAll(op.path, "ID", "1"), body, "alice")
+			ask(op.method, bobs.Replace(op.path), body, "alice")
+			ask(op.method, hers.Replace(op.path), body, "alice")
 		}
 		body, _ := json.Marshal(asRaw(op.fields))
 		for _, id := range hostileIDs {
-			ask(op.method, strings.ReplaceAll(op.path, "ID", id), string(body), "alice")
+			ask(op.method, strings.NewReplacer("ID", id, "TAG", id).Replace(op.path), string(body), "alice")
 		}
 		for _, token := range []string{"unknown", "expired"} {
-			if code := ask(op.method, strings.ReplaceAll(op.path, "ID", "1"), string(body), token); code != http.StatusUnauthorized {
+			if code := ask(op.method, bobs.Replace(op.path), string(body), token); code != http.StatusUnauthorized {
 				t.Errorf("%s %s as %s: %d", op.method, op.path, token, code)
 			}
 		}
-		if code := ask(op.method, strings.ReplaceAll(op.path, "ID", "1"), strings.Repeat(" ", 10<<20), "alice"); code != http.StatusRequestEntityTooLarge {
+		if code := ask(op.method, bobs.Replace(op.path), strings.Repeat(" ", 10<<20), "alice"); code != http.StatusRequestEntityTooLarge {
 			t.Errorf("%s %s with 10 MiB: %d", op.method, op.path, code)
 		}
 	}
@@ -137,6 +162,22 @@ func TestHostileInput(t *testing.T) {
 				t.Errorf("%s as %s: %d", path, token, code)
 			}
 		}
+	}
+	if m, err := s.catalog.Image(t.Context(), s.accounts["alice"], 2); err != nil || m.Status != image.Available {
+		t.Errorf("alice's image after all that: %+v, %v", m, err)
+	}
+	for _, way := range hostileWays {
+		for _, id := range hostileIDs {
+			ask(way.method, strings.ReplaceAll(way.path, "ID", id), "", "alice")
+		}
+		for _, token := range []string{"unknown", "expired"} {
+			if code := ask(way.method, strings.ReplaceAll(way.path, "ID", "1"), "", token); code != http.StatusUnauthorized {
+				t.Errorf("%s %s as %s: %d", way.method, way.path, token, code)
+			}
+		}
+	}
+	if code := ask("GET", "/v2/images/2", "", "alice"); code != http.StatusNotFound {
+		t.Errorf("alice's image after she deleted it: %d", code)
 	}
 	// What is bob's is as it was.
 	m, err := s.catalog.Image(t.Context(), s.accounts["bob"], 1)

@@ -14,7 +14,7 @@ import (
 // ImageReader reads images as an account sees them: another account's private image does not exist.
 type ImageReader interface {
 	Image(ctx context.Context, account, id int64) (image.Image, error)
-	ImageBySlug(ctx context.Context, slug string) (image.Image, error)
+	ImageBySlug(ctx context.Context, account int64, slug string) (image.Image, error)
 	ListImages(ctx context.Context, account int64, f image.Filter, p image.Page) ([]image.Image, int64, error)
 }
 
@@ -84,7 +84,7 @@ func (a *API) find(c *call, s string) (image.Image, error) {
 		return a.catalog.Image(c.ctx(), c.token.AccountID, id)
 	}
 	if image.IsSlug(s) {
-		return a.catalog.ImageBySlug(c.ctx(), s)
+		return a.catalog.ImageBySlug(c.ctx(), c.token.AccountID, s)
 	}
 	return image.Image{}, image.ErrNotFound
 }
@@ -165,14 +165,7 @@ func (a *API) listImages(c *call) error {
 	if err != nil {
 		return err
 	}
-	b := append(c.buffer(), `{"images":[`...)
-	for i := range images {
-		if i > 0 {
-			b = append(b, ',')
-		}
-		b = appendImage(b, &images[i])
-	}
-	return c.json(http.StatusOK, c.pageLinks(q).append(append(b, ']'), page, total))
+	return list(c, "images", q, page, images, total, appendImage)
 }
 
 // filterOf reads a query's filters. They are not possible where no image can pass them.

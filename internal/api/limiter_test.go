@@ -48,6 +48,7 @@ func TestRateLimit(t *testing.T) {
 	if resp.StatusCode != http.StatusTooManyRequests || err != nil || retry < 1 || retry > 60 {
 		t.Errorf("status %d, retry-after %q", resp.StatusCode, resp.Header.Get("Retry-After"))
 	}
+	s.wantProblem(t, s.get(t, "/v2/regions"), http.StatusTooManyRequests, "too_many_requests", "API Rate limit exceeded.")
 	if got := resp.Header.Get("Ratelimit-Remaining"); got != "4750" {
 		t.Errorf("ratelimit-remaining %s", got)
 	}

@@ -16,12 +16,9 @@ type Offers interface {
 	DeclineOffer(ctx context.Context, account, id, transfer int64) error
 }
 
-// offerImage begins an account transfer. Whoever gives an image away loses it, so both scopes are needed.
+// offerImage begins an account transfer.
 func (a *API) offerImage(c *call) error {
-	if err := c.need("image:delete"); err != nil {
-		return err
-	}
-	f, id, err := c.imageForm()
+	f, err := c.form()
 	if err != nil {
 		return err
 	}
@@ -30,6 +27,10 @@ func (a *API) offerImage(c *call) error {
 		return f.problem
 	}
 	if err := o.Validate(); err != nil {
+		return err
+	}
+	id, err := c.imageID()
+	if err != nil {
 		return err
 	}
 	transfer, err := a.catalog.OfferImage(c.ctx(), c.token.AccountID, id, o)
@@ -41,7 +42,7 @@ func (a *API) offerImage(c *call) error {
 }
 
 func (a *API) acceptImage(c *call) error {
-	f, id, err := c.imageForm()
+	f, err := c.form()
 	if err != nil {
 		return err
 	}
@@ -51,6 +52,10 @@ func (a *API) acceptImage(c *call) error {
 		return f.problem
 	case uuid == "":
 		return unprocessable("recipient_uuid is required: the UUID of your account, as GET /v2/account says.")
+	}
+	id, err := c.imageID()
+	if err != nil {
+		return err
 	}
 	if err := a.catalog.AcceptImage(c.ctx(), c.token.AccountID, id, transfer, uuid); err != nil {
 		return err
@@ -64,7 +69,7 @@ func (a *API) cancelOffer(c *call) error { return c.endOffer(a.catalog.CancelOff
 func (a *API) declineOffer(c *call) error { return c.endOffer(a.catalog.DeclineOffer) }
 
 func (c *call) endOffer(do func(ctx context.Context, account, id, transfer int64) error) error {
-	f, id, err := c.imageForm()
+	f, err := c.form()
 	if err != nil {
 		return err
 	}
@@ -72,23 +77,13 @@ func (c *call) endOffer(do func(ctx context.Context, account, id, transfer int64
 	if f.problem != nil {
 		return f.problem
 	}
+	id, err := c.imageID()
+	if err != nil {
+		return err
+	}
 	if err := do(c.ctx(), c.token.AccountID, id, transfer); err != nil {
 		return err
 	}
 	c.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-// imageForm reads the body, and the image's id in the path.
-func (c *call) imageForm() (*form, int64, error) {
-	body, err := c.body()
-	if err != nil {
-		return nil, 0, err
-	}
-	f, err := parseForm(body)
-	if err != nil {
-		return nil, 0, err
-	}
-	id, err := c.imageID()
-	return f, id, err
 }

@@ -9,7 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// Everything that is answered is described, with the scope that it needs, and nothing else is.
+// Everything that is answered is described, with the scopes that it needs, and nothing else is.
 func TestDescriptionHasEveryRoute(t *testing.T) {
 	var doc struct {
 		Paths map[string]map[string]struct {
@@ -21,7 +21,7 @@ func TestDescriptionHasEveryRoute(t *testing.T) {
 	}
 	var want, got []string
 	for _, op := range (&API{}).operations() {
-		line := op.method + " " + op.pattern + " " + op.scope
+		line := op.method + " " + op.pattern + " " + op.scopes
 		if op.basic {
 			line += " basic"
 		}
@@ -39,12 +39,12 @@ func TestDescriptionHasEveryRoute(t *testing.T) {
 	}
 }
 
-// access writes what an operation needs as a route does: the first scope, and whether Basic will do.
+// access writes what an operation needs as a route does: the scopes, and whether Basic will do.
 func access(ways []map[string][]string) string {
 	var text string
 	for _, way := range ways {
 		if scopes := way["bearer"]; len(scopes) > 0 {
-			text = scopes[0] + text
+			text = strings.Join(scopes, " ") + text
 		}
 		if way["basic"] != nil {
 			text += " basic"

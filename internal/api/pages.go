@@ -101,13 +101,13 @@ func query(r *http.Request) url.Values {
 }
 
 // list answers a page of a list.
-func list[T any](c *call, key string, q url.Values, p image.Page, items []T, total int64, appendItem func([]byte, T) []byte) error {
+func list[T any](c *call, key string, q url.Values, p image.Page, items []T, total int64, appendItem func([]byte, *T) []byte) error {
 	b := append(append(append(c.buffer(), `{"`...), key...), `":[`...)
-	for i, item := range items {
+	for i := range items {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		b = appendItem(b, item)
+		b = appendItem(b, &items[i])
 	}
 	return c.json(http.StatusOK, c.pageLinks(q).append(append(b, ']'), p, total))
 }

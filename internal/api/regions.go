@@ -19,13 +19,13 @@ func (a *API) listRegions(c *call) error {
 	return list(c, "regions", q, page, part, int64(total), appendRegion)
 }
 
-func appendRegion(b []byte, r image.Region) []byte { return appendRegionAs(b, r, true) }
+func appendRegion(b []byte, r *image.Region) []byte { return appendRegionAs(b, *r, true) }
 
 // appendRegionOf appends a region by its slug: one that the service has no more is not available.
 func (a *API) appendRegionOf(b []byte, slug string) []byte {
-	for _, r := range a.regions {
-		if r.Slug == slug {
-			return appendRegion(b, r)
+	for i := range a.regions {
+		if a.regions[i].Slug == slug {
+			return appendRegion(b, &a.regions[i])
 		}
 	}
 	return appendRegionAs(b, image.Region{Slug: slug, Name: slug}, false)

@@ -3,6 +3,7 @@ package api
 import (
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -10,7 +11,7 @@ import (
 // route is one operation: who may call it and what answers.
 type route struct {
 	method, pattern string
-	scope           string // "": no token is asked for
+	scopes          string // all that it needs, with blanks between; "": no token is asked for
 	basic           bool   // for tools that cannot send the token's header: it may be the password of HTTP Basic, or a signed link will do
 	handle          func(*call) error
 }
@@ -32,11 +33,11 @@ func (a *API) operations() []route {
 		{"GET", "/v2/tags", "tag:read", false, a.listTags},
 		{"GET", "/v2/tags/{name}", "tag:read", false, a.getTag},
 		{"DELETE", "/v2/tags/{name}", "tag:delete", false, a.deleteTag},
-		{"POST", "/v2/tags/{name}/resources", "tag:create", false, a.tagImages}, // and image:update
-		{"DELETE", "/v2/tags/{name}/resources", "tag:delete", false, a.untagImages},
+		{"POST", "/v2/tags/{name}/resources", "tag:create image:update", false, a.tagImages},
+		{"DELETE", "/v2/tags/{name}/resources", "tag:delete image:update", false, a.untagImages},
 		{"GET", "/v2/regions", "regions:read", false, a.listRegions},
 		{"GET", "/v2/account", "account:read", false, a.getAccount},
-		{"POST", "/v2/images/{id}/account_transfer", "image:update", false, a.offerImage}, // and image:delete
+		{"POST", "/v2/images/{id}/account_transfer", "image:update image:delete", false, a.offerImage}, // who gives an image away loses it
 		{"POST", "/v2/images/{id}/account_transfer/accept", "image:create", false, a.acceptImage},
 		{"POST", "/v2/images/{id}/account_transfer/cancel", "image:update", false, a.cancelOffer},
 		{"POST", "/v2/images/{id}/account_transfer/decline", "image:create", false, a.declineOffer},
@@ -90,9 +91,23 @@ func otherMethod(c *call, r *http.Request, allow string) {
 	}
 	h.Set("Allow", allow+", OPTIONS")
 	h.Set("Access-Control-Allow-Methods", allow)
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Last-Event-ID, Range")
+	h.Set("Access-Control-Allow-Headers", wantedHeaders(r, "Authorization, Content-Type, Idempotency-Key, If-Match, If-None-Match, If-Range, Last-Event-ID, Range"))
 	h.Set("Access-Control-Max-Age", "86400")
 	c.WriteHeader(http.StatusNoContent)
+}
+
+const maxHeaderNames = 2048 // bytes
+
+// headerNames is a list of names as browsers send it: letters, digits and hyphens.
+var headerNames = regexp.MustCompile(`^[A-Za-z0-9-]+( ?, ?[A-Za-z0-9-]+)*$`)
+
+// wantedHeaders are what a preflight allows: what it asks for, since SDKs send headers of their own (X-Stainless-Arch),
+// or what the service itself knows. Nothing is decided by a header that it does not know.
+func wantedHeaders(r *http.Request, known string) string {
+	if wanted := r.Header.Get("Access-Control-Request-Headers"); len(wanted) <= maxHeaderNames && headerNames.MatchString(wanted) {
+		return wanted
+	}
+	return known
 }
 
 // tidied returns the request with a path as the routes spell it: single slashes, none at the end. Clients differ in

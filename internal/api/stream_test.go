@@ -128,7 +128,7 @@ func brokenService(t *testing.T, good int64) (*service, *buffer) {
 func TestFileErrorBeforeTheFirstByte(t *testing.T) {
 	s, log := brokenService(t, 0)
 	resp := s.get(t, "/v2/images/1/file")
-	wantProblem(t, resp, 500, "server_error", "Unexpected server-side error.")
+	s.wantProblem(t, resp, 500, "server_error", "Unexpected server-side error.")
 	for _, name := range []string{"ETag", "Accept-Ranges", "Content-Disposition", "Content-Range"} {
 		if v := resp.Header.Get(name); v != "" {
 			t.Errorf("header %s: %s on an error", name, v)

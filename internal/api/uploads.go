@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"path"
 	"strings"
+	"time"
 
 	"ingot/internal/image"
 )
@@ -16,7 +17,11 @@ type Uploads interface {
 	ServeUpload(w http.ResponseWriter, r *http.Request, account int64)
 }
 
-const uploadsPath = "/v2/uploads"
+const (
+	uploadsPath = "/v2/uploads"
+
+	statusChecksumMismatch = 460 // the protocol's own
+)
 
 func (a *API) serveUpload(c *call) error {
 	if a.uploads == nil {
@@ -31,7 +36,7 @@ func (a *API) serveUpload(c *call) error {
 func (a *API) uploadOptions(c *call) error {
 	h := c.Header()
 	h.Set("Access-Control-Allow-Methods", "DELETE, HEAD, OPTIONS, PATCH, POST")
-	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset")
+	h.Set("Access-Control-Allow-Headers", wantedHeaders(c.r, "Authorization, Content-Type, Tus-Resumable, Upload-Checksum, Upload-Length, Upload-Metadata, Upload-Offset"))
 	h.Set("Access-Control-Max-Age", "86400")
 	return a.serveUpload(c)
 }
@@ -75,7 +80,7 @@ var uploadErrors = map[int]string{
 	http.StatusBadRequest: "bad_request", http.StatusConflict: "conflict", http.StatusGone: "gone",
 	http.StatusPreconditionFailed: "precondition_failed", http.StatusRequestEntityTooLarge: "request_entity_too_large",
 	http.StatusUnsupportedMediaType: "unsupported_media_type", http.StatusUnprocessableEntity: "unprocessable_entity",
-	http.StatusLocked: "locked", 460: "checksum_mismatch", http.StatusServiceUnavailable: "service_unavailable",
+	http.StatusLocked: "locked", statusChecksumMismatch: "checksum_mismatch", http.StatusServiceUnavailable: "service_unavailable",
 	http.StatusInsufficientStorage: "insufficient_storage",
 }
 
@@ -99,11 +104,14 @@ func (w *uploadWriter) problem() error {
 		return image.ErrNotFound
 	}
 	text := strings.TrimSpace(w.said.String())
+	code, message, found := strings.Cut(text, ": ")
+	if code == "ERR_READ_TIMEOUT" || code == "ERR_CONNECTION_RESET" {
+		return errStalled
+	}
 	id, known := uploadErrors[w.refused]
 	if !known {
 		return errors.New("upload: " + text)
 	}
-	code, message, found := strings.Cut(text, ": ")
 	if !found || !strings.HasPrefix(code, "ERR_") {
 		message = text
 	}
@@ -113,5 +121,14 @@ func (w *uploadWriter) problem() error {
 	if message == "" {
 		message = http.StatusText(w.refused) // of HEAD, which has no body
 	}
-	return &problem{w.refused, id, message, 0}
+	var again time.Duration
+	if w.refused == http.StatusServiceUnavailable {
+		again = time.Second
+	}
+	return &problem{w.refused, id, message, again}
 }
+
+// errStalled answers a client that ceased to send. It is the client's doing, and would be a 4xx; but clients of the
+// protocol go on by themselves after a 5xx, and after a 4xx give up what they have sent.
+var errStalled = &problem{http.StatusServiceUnavailable, "service_unavailable",
+	"The body ceased to arrive. What has arrived is kept; ask by HEAD where to go on.", time.Second}

@@ -20,6 +20,7 @@ import (
 	"ingot/internal/export"
 	"ingot/internal/image"
 	"ingot/internal/store"
+	"ingot/internal/upload"
 )
 
 // TestWire holds the conversations in testdata with the real handler on the real catalogue, one service a script.
@@ -40,6 +41,10 @@ func TestWire(t *testing.T) {
 				ok := t.Run(step.name, func(t *testing.T) {
 					w.t = t
 					for _, d := range step.directives {
+						if fields := strings.Fields(d); fields[0] == "upload" { // ACCOUNT NAME BYTES: an upload is begun, whose id gets a name
+							w.vars[fields[2]] = s.beginUpload(t, fields[1], fields[3])
+							continue
+						}
 						s.direct(t, w.expand(d))
 					}
 					if step.request.first != "" {
@@ -71,13 +76,24 @@ type service struct {
 	disk     export.Disk
 	digest   store.Digest // of the disk
 	woken    int
+	spec     *described // nil: not asked for yet
 }
 
 // newService starts a service; change, if there is one, edits its configuration.
 func newService(t testing.TB, change func(*api.Config)) *service {
 	t.Helper()
+	return newServiceOn(t, "sqlite:"+filepath.Join(t.TempDir(), "ingot.db"), change)
+}
+
+// newServiceOn starts a service on a database.
+func newServiceOn(t testing.TB, database string, change func(*api.Config)) *service {
+	t.Helper()
 	log := slog.New(slog.DiscardHandler)
-	c, err := catalog.Open(t.Context(), "sqlite:"+filepath.Join(t.TempDir(), "ingot.db"), catalog.Options{Log: log})
+	c, err := catalog.Open(t.Context(), database, catalog.Options{Log: log})
+	if err != nil {
+		t.Fatal(err)
+	}
+	uploads, err := upload.New(t.TempDir(), image.MaxSize, c)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +103,7 @@ func newService(t testing.TB, change func(*api.Config)) *service {
 		disk: newMemory(), digest: store.Digest{1, 2, 3},
 	}
 	s.populate(t)
-	cfg := api.Config{Catalog: c, Files: s.files, Log: log, Wake: func() { s.woken++ }}
+	cfg := api.Config{Catalog: c, Files: s.files, Uploads: uploads, Log: log, Wake: func() { s.woken++ }}
 	if change != nil {
 		change(&cfg)
 	}
@@ -141,6 +157,7 @@ func (s *service) populate(t testing.TB) {
 	s.token(t, "creator", alice, time.Time{}, "image:create")
 	s.token(t, "tagger", alice, time.Time{}, "image:create", "tag:create")
 	s.token(t, "writer", alice, time.Time{}, "image:delete", "image:update")
+	s.token(t, "updater", alice, time.Time{}, "image:update")
 	s.token(t, "expired", alice, time.Now().Add(-time.Minute), image.ScopeAll)
 	s.token(t, "with spaces", alice, time.Time{}, image.ScopeAll)
 }
@@ -173,7 +190,20 @@ type files struct {
 func newFiles() *files { return &files{export.New(), map[string]export.Disk{}} }
 
 func (f *files) Open(_ context.Context, c image.Content, format string) (api.File, error) {
+	if format == "manifest" {
+		return plain("the manifest of " + c.Digest), nil
+	}
 	return f.exporter.File(f.disks[c.Digest], c.Digest, format)
+}
+
+// plain is a file of some text.
+type plain string
+
+func (p plain) Size() int64 { return int64(len(p)) }
+
+func (p plain) WriteRange(_ context.Context, w io.Writer, off, n int64) error {
+	_, err := io.WriteString(w, string(p[off:off+n]))
+	return err
 }
 
 // memory is a disk of holes but for three places.

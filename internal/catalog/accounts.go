@@ -21,6 +21,11 @@ func scanAccount(scan func(...any) error) (image.Account, error) {
 	return a, err
 }
 
+// accountByID reads one account; sql.ErrNoRows if there is none.
+func accountByID(ctx context.Context, t *tx, id int64) (image.Account, error) {
+	return scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, id).Scan)
+}
+
 // CreateAccount makes an account of the given name, address and quota. A name that another account has is an Invalid
 // error.
 func (c *Catalog) CreateAccount(ctx context.Context, in image.Account) (image.Account, error) {
@@ -43,7 +48,7 @@ func (c *Catalog) CreateAccount(ctx context.Context, in image.Account) (image.Ac
 		if err != nil {
 			return err
 		}
-		out, err = scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, id).Scan)
+		out, err = accountByID(ctx, t, id)
 		return err
 	})
 	return out, err
@@ -67,7 +72,7 @@ func (c *Catalog) Account(ctx context.Context, id int64) (image.Account, error) 
 	var a image.Account
 	err := c.read(ctx, func(t *tx) error {
 		var err error
-		a, err = scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, id).Scan)
+		a, err = accountByID(ctx, t, id)
 		return err
 	})
 	return a, missing(err)

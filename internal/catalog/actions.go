@@ -50,11 +50,11 @@ func perform(ctx context.Context, t *tx, r record, act image.Act) (image.Action,
 		return done, err
 	}
 	there, err := addRegion(ctx, t, &r, act.Region, store)
-	if err != nil || there {
-		if err == nil {
-			return addAction(ctx, t, r.AccountID, done)
-		}
+	switch {
+	case err != nil:
 		return done, err
+	case there:
+		return addAction(ctx, t, r.AccountID, done)
 	}
 	return replicate(ctx, t, r, act.Region, store)
 }

@@ -25,7 +25,7 @@ type cache struct {
 
 	tokens *recent[[32]byte, image.Token]
 	images *recent[imageKey, image.Image]
-	slugs  *recent[string, image.Image]
+	slugs  *recent[string, record] // as their owners see them
 	pages  *recent[pageKey, pageOfImages]
 }
 
@@ -46,7 +46,7 @@ func newCache(bytes int) *cache {
 	return &cache{
 		tokens: newRecent[[32]byte](bytes/8, weighToken),
 		images: newRecent[imageKey](bytes/4, weighImage),
-		slugs:  newRecent[string](bytes/8, weighImage),
+		slugs:  newRecent[string](bytes/8, func(r record) int { return weighImage(r.Image) }),
 		pages: newRecent[pageKey](bytes/2, func(p pageOfImages) int {
 			weight := 512
 			for _, m := range p.images {

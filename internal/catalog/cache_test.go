@@ -97,7 +97,7 @@ func (w *writer) names(t *testing.T) []int {
 	m, err := w.c.Image(t.Context(), w.reader, w.image)
 	all := []image.Image{m}
 	if err == nil && w.slug != "" {
-		m, err = w.c.ImageBySlug(t.Context(), w.slug)
+		m, err = w.c.ImageBySlug(t.Context(), 0, w.slug)
 		all = append(all, m)
 	}
 	if err != nil {

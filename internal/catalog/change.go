@@ -93,8 +93,13 @@ func remove(ctx context.Context, t *tx, r record) error {
 	if err := dropContent(ctx, t, r.ID); err != nil {
 		return err
 	}
-	if _, err := t.exec(ctx, `DELETE FROM link_key WHERE image_id = $1`, r.ID); err != nil {
-		return err
+	for _, statement := range []string{
+		`DELETE FROM link_key WHERE image_id = $1`,
+		`DELETE FROM idempotency WHERE image_id = $1`, // who asks again with its key wants an image, not the ghost of one
+	} {
+		if _, err := t.exec(ctx, statement, r.ID); err != nil {
+			return err
+		}
 	}
 	tags, err := r.tagIDs(ctx, t)
 	if err != nil {

@@ -3,8 +3,11 @@ package catalog
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
+	"io"
+	"net"
 	"net/url"
 	"os"
 	"path/filepath"
@@ -28,6 +31,7 @@ type dialect struct {
 	readLevel sql.IsolationLevel // at which a transaction sees one state throughout
 	words     *strings.Replacer
 	conflict  func(error) bool // whether a transaction failed for the sake of another
+	lost      func(error) bool // whether the database cannot be asked at the moment
 	tries     int              // how often such a transaction is run
 	texts     sync.Map         // a query as written -> as this engine takes it
 }
@@ -64,11 +68,14 @@ func newSQLite() *dialect {
 			"{{now}}", "CAST(unixepoch('subsec') * 1000 AS INTEGER)",
 			"{{for update}}", "",
 		),
-		conflict: func(err error) bool {
-			var e *sqlite.Error
-			return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
-		},
+		conflict: sqliteBusy,
+		lost:     sqliteBusy,
 	}
+}
+
+func sqliteBusy(err error) bool {
+	var e *sqlite.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 func newPostgres() *dialect {
@@ -90,6 +97,7 @@ func newPostgres() *dialect {
 			// rolled the transaction back (idle_in_transaction_session_timeout): PostgreSQL's manual, appendix A.
 			return errors.As(err, &e) && slices.Contains([]string{"40001", "40P01", "55P03", "25P03"}, e.Code)
 		},
+		lost: postgresLost,
 	}
 }
 
@@ -97,6 +105,17 @@ func newPostgres() *dialect {
 func SQLiteFile(database string) (string, bool) {
 	rest, ok := strings.CutPrefix(database, "sqlite:")
 	return strings.TrimPrefix(rest, "//"), ok
+}
+
+// postgresLost tells that there is no connection, that it broke, or that the server gives none of its resources:
+// PostgreSQL's manual, appendix A, the classes 08 and 53, and of 57 what an operator does.
+func postgresLost(err error) bool {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return slices.ContainsFunc([]string{"08", "53", "57P"}, func(class string) bool { return strings.HasPrefix(e.Code, class) })
+	}
+	return errors.As(err, new(*pgconn.ConnectError)) || errors.As(err, new(net.Error)) || errors.Is(err, driver.ErrBadConn) ||
+		errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) || pgconn.SafeToRetry(err)
 }
 
 // connect opens the pools of connections; nothing is sent to a server yet.

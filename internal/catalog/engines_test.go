@@ -50,6 +50,7 @@ func suite(t *testing.T, open func(*testing.T) *Catalog) {
 		{"a tag of many", testTagOfMany},
 		{"offers", testOffers},
 		{"offers that are refused", testOffersRefused},
+		{"offers and links", testOffersAndLinks},
 		{"counters", testCounters},
 		{"lists", testLists},
 		{"reads see writes", testReadsSeeWrites},

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"database/sql"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,17 @@ func testIdempotency(t *testing.T, c *Catalog) {
 		t.Error("the key names the old image again")
 	}
 	c.wantHolding(t, a, change{images: 2, queued: 2})
+	last := make(a, key)
+	if err := c.DeleteImage(t.Context(), a, last); err != nil {
+		t.Fatal(err)
+	}
+	again := make(a, key)
+	if again == last {
+		t.Error("the key answers an image that was deleted")
+	}
+	if twice := make(a, key); twice != again {
+		t.Errorf("the key made image %d, then %d", again, twice)
+	}
 }
 
 func testVisibility(t *testing.T, c *Catalog) {
@@ -198,13 +210,19 @@ func testVisibility(t *testing.T, c *Catalog) {
 	}
 	wantErr(t, "the owner's second DELETE", c.DeleteImage(ctx, a, deleted.ID), gone)
 	for slug, want := range map[string]int64{"debian-13": public.ID, "debian-12": retired.ID} {
-		m, err := c.ImageBySlug(ctx, slug)
+		m, err := c.ImageBySlug(ctx, 0, slug)
 		if err != nil || m.ID != want || len(m.Tags) > 0 {
 			t.Errorf("%s: %+v, %v", slug, m, err)
 		}
 	}
+	if m, err := c.ImageBySlug(ctx, a, "debian-13"); err != nil || !slices.Equal(m.Tags, []string{"t"}) {
+		t.Errorf("by its owner: %+v, %v", m, err)
+	}
+	if m, err := c.ImageBySlug(ctx, b, "debian-13"); err != nil || len(m.Tags) > 0 {
+		t.Errorf("by another, after its owner: %+v, %v", m, err)
+	}
 	for _, slug := range []string{"", "none", "a\x00b", "\xff", "DEBIAN-13", "1"} {
-		_, err := c.ImageBySlug(ctx, slug)
+		_, err := c.ImageBySlug(ctx, 0, slug)
 		wantErr(t, slug, err, no)
 	}
 }
@@ -403,7 +421,7 @@ func testPublicImages(t *testing.T, c *Catalog) {
 	if _, err := c.MakePublic(ctx, two.ID, pub); err != nil {
 		t.Errorf("the slug of a retired image: %v", err)
 	}
-	if m, err := c.ImageBySlug(ctx, "debian"); err != nil || m.ID != two.ID {
+	if m, err := c.ImageBySlug(ctx, 0, "debian"); err != nil || m.ID != two.ID {
 		t.Errorf("slug: %+v, %v", m, err)
 	}
 	if m := c.image(t, a, one.ID); m.Slug != "" || m.Status != image.Retired {

@@ -13,14 +13,11 @@ import (
 func (c *Catalog) MakeLinkKey(ctx context.Context, account, id int64) (image.LinkKey, error) {
 	var out image.LinkKey
 	err := c.writeAside(ctx, func(t *tx) error {
-		r, err := getImage(ctx, t, id)
+		r, err := lockImage(ctx, t, id) // a deletion, or another owner, comes before or after, never between
 		if err != nil {
 			return err
 		}
 		if _, err := r.seenBy(account); err != nil {
-			return err
-		}
-		if r, err = lockImage(ctx, t, id); err != nil { // a deletion comes before or after, never between
 			return err
 		}
 		if err := r.hasContent(); err != nil {

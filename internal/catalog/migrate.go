@@ -63,19 +63,30 @@ func openSchema(ctx context.Context, db *sql.DB, d *dialect) (schema, error) {
 	if s.current, s.known, err = s.provider.GetVersions(ctx); err != nil {
 		return s, fmt.Errorf("the database's schema: %w", err)
 	}
-	return s, s.fits(ctx, db)
+	if s.current <= s.known {
+		return s, nil
+	}
+	oldest, err := oldestFor(ctx, db)
+	if err != nil {
+		return s, err
+	}
+	return s, s.fits(oldest)
+}
+
+// oldestFor returns the oldest schema whose binary can work on the database.
+func oldestFor(ctx context.Context, db *sql.DB) (oldest int64, err error) {
+	err = db.QueryRowContext(ctx, `SELECT oldest FROM compatible`).Scan(&oldest)
+	if err != nil {
+		err = fmt.Errorf("the database's schema: %w", err)
+	}
+	return oldest, err
 }
 
 // fits returns an error unless a binary of schema known can work on one of schema current. The rule: migrations add,
 // and a binary works on every newer schema that was made by adding alone; one that takes away says so in the table
 // compatible, and comes a release after the last binary that needs what it takes.
-func (s schema) fits(ctx context.Context, db *sql.DB) error {
-	if s.current <= s.known {
-		return nil
-	}
-	var oldest int64
-	err := db.QueryRowContext(ctx, `SELECT oldest FROM compatible`).Scan(&oldest)
-	if err == nil && oldest <= s.known {
+func (s schema) fits(oldest int64) error {
+	if oldest <= s.known {
 		return nil
 	}
 	return refusal.New("database_newer", "The database's schema is version %d, and this ingot knows %d and can work on none that was made for "+
@@ -84,13 +95,15 @@ func (s schema) fits(ctx context.Context, db *sql.DB) error {
 
 // Compatible returns an error once a newer ingot has changed the database so that this one can no longer work on it.
 func (c *Catalog) Compatible(ctx context.Context) error {
-	var s schema
-	s.known = c.schema
-	err := c.readers.QueryRowContext(ctx, `SELECT oldest FROM compatible`).Scan(&s.current)
-	if err != nil {
+	oldest, err := oldestFor(ctx, c.readers)
+	if err != nil || oldest <= c.schema {
 		return err
 	}
-	return s.fits(ctx, c.readers)
+	s := schema{known: c.schema}
+	if err := c.readers.QueryRowContext(ctx, `SELECT max(version_id) FROM goose_db_version`).Scan(&s.current); err != nil {
+		return err
+	}
+	return s.fits(oldest)
 }
 
 func (c *Catalog) migrate(ctx context.Context, refuseOlder bool) error {
@@ -117,14 +130,20 @@ func (c *Catalog) migrate(ctx context.Context, refuseOlder bool) error {
 func (s schema) upgrade(ctx context.Context) error {
 	const tries = 5
 	var err error
-	for range tries {
+	for n := range tries {
+		if n > 0 {
+			select {
+			case <-ctx.Done():
+				return ctx.Err()
+			case <-time.After(200 * time.Millisecond):
+			}
+		}
 		if _, err = s.provider.Up(ctx); err == nil {
 			return nil
 		}
 		if pending, e := s.provider.HasPending(ctx); e == nil && !pending {
 			return nil
 		}
-		time.Sleep(200 * time.Millisecond)
 	}
 	return fmt.Errorf("the database's schema cannot be brought up to date: %w", err)
 }

@@ -168,12 +168,16 @@ func TestPostgresMigrateAtOnce(t *testing.T) {
 	if err := newer.Ping(t.Context()); err != nil {
 		t.Error(err)
 	}
-	c.do(t, `UPDATE compatible SET oldest = 9999`)
-	if err := c.Compatible(t.Context()); refusalCode(err) != "database_newer" {
+	c.do(t, `UPDATE compatible SET oldest = 9998`)
+	if err := c.Compatible(t.Context()); refusalCode(err) != "database_newer" || !strings.Contains(err.Error(), "version 9999") {
 		t.Errorf("a database that was changed beneath a running service: %v", err)
 	}
 	_, err = Open(t.Context(), url, Options{})
 	if refusalCode(err) != "database_newer" {
 		t.Errorf("a newer schema: %v", err)
+	}
+	c.do(t, `ALTER TABLE compatible RENAME TO gone`)
+	if _, err = Open(t.Context(), url, Options{}); err == nil || refusalCode(err) == "database_newer" {
+		t.Errorf("whether it fits cannot be read: %v", err)
 	}
 }

@@ -18,7 +18,7 @@ var errNoSnapshot = &image.Error{Kind: image.BadSyntax, Message: "the resource i
 func (c *Catalog) OfferImage(ctx context.Context, account, id int64, o image.Offer) (transfer int64, err error) {
 	err = c.write(ctx, func(t *tx) error {
 		transfer = 0
-		sender, err := scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, account).Scan)
+		sender, err := accountByID(ctx, t, account)
 		if err != nil {
 			return missing(err)
 		}
@@ -84,7 +84,8 @@ func lockBoth(ctx context.Context, t *tx, sender, recipient int64) (h holding, e
 }
 
 // handOver makes an image another account's. What was its former owner's stays with that: the tags, the actions, and
-// the idempotency keys, which would show him the image again. Both accounts are locked; to holds h.
+// the idempotency keys, which would show him the image again. Signed links end for good: with the key kept, they would be
+// valid again if the image came back. Both accounts are locked; to holds h.
 func handOver(ctx context.Context, t *tx, r record, to int64, h holding) error {
 	if h.max.Images > 0 && h.images >= h.max.Images || h.max.Bytes > 0 && h.bytes+r.DataSize > h.max.Bytes {
 		return invalid("The account that is to have the image may not hold that much; delete an image of it first, or ask for a larger quota.")
@@ -106,6 +107,9 @@ func handOver(ctx context.Context, t *tx, r record, to int64, h holding) error {
 		if _, err := t.exec(ctx, statement, r.ID, to); err != nil {
 			return err
 		}
+	}
+	if _, err := t.exec(ctx, `DELETE FROM link_key WHERE image_id = $1`, r.ID); err != nil {
+		return err
 	}
 	if err := restock(ctx, t, r.ID, before, r.shelves(nil)); err != nil {
 		return err
@@ -144,7 +148,7 @@ func (o offer) settle(ctx context.Context, t *tx, state string) error {
 // AcceptImage makes an image the account's that was offered to it. uuid must be the account's own.
 func (c *Catalog) AcceptImage(ctx context.Context, account, id, transfer int64, uuid string) error {
 	return c.write(ctx, func(t *tx) error {
-		a, err := scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, account).Scan)
+		a, err := accountByID(ctx, t, account)
 		if err != nil {
 			return missing(err)
 		}
@@ -201,7 +205,7 @@ func (c *Catalog) CancelOffer(ctx context.Context, account, id, transfer int64) 
 // DeclineOffer refuses an offer that was made to the account.
 func (c *Catalog) DeclineOffer(ctx context.Context, account, id, transfer int64) error {
 	return c.write(ctx, func(t *tx) error {
-		a, err := scanAccount(t.row(ctx, selectAccount+`WHERE a.id = $1`, account).Scan)
+		a, err := accountByID(ctx, t, account)
 		if err != nil {
 			return missing(err)
 		}

@@ -89,6 +89,40 @@ func testOffers(t *testing.T, c *Catalog) {
 	c.wantHolding(t, b, change{})
 }
 
+// A link that ended when its image changed hands is not valid again when the image comes back.
+func testOffersAndLinks(t *testing.T, c *Catalog) {
+	ctx := t.Context()
+	a, b := c.account(t, "a", image.Quota{}), c.account(t, "b", image.Quota{})
+	m := c.snapshot(t, a, "x")
+	key, err := c.MakeLinkKey(ctx, a, m.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	give := func(from, to int64) {
+		t.Helper()
+		recipient, err := c.Account(ctx, to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		id, err := c.OfferImage(ctx, from, m.ID, image.Offer{RecipientUUID: recipient.UUID})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.AcceptImage(ctx, to, m.ID, id, recipient.UUID); err != nil {
+			t.Fatal(err)
+		}
+	}
+	give(a, b)
+	_, err = c.LinkKey(ctx, m.ID)
+	wantErr(t, "the key after the image changed hands", err, image.ErrNotFound)
+	_, err = c.MakeLinkKey(ctx, a, m.ID)
+	wantErr(t, "a link by its former owner", err, image.ErrNotFound)
+	give(b, a)
+	if again, err := c.MakeLinkKey(ctx, a, m.ID); err != nil || cmp.Equal(key.Key, again.Key) {
+		t.Errorf("the former key is valid again: %v", err)
+	}
+}
+
 func testOffersRefused(t *testing.T, c *Catalog) {
 	ctx := t.Context()
 	a, full := c.account(t, "a", image.Quota{}), c.account(t, "full", image.Quota{Bytes: 999})

@@ -107,16 +107,20 @@ func reshelve(ctx context.Context, t *tx, r record, edit func(*tx, *record) erro
 	return r, restock(ctx, t, r.ID, before, r.shelves(tags))
 }
 
-// lockImage returns an image and locks the account that owns it.
+// lockImage returns an image and locks the account that owns it. The image may change hands while the lock is waited for;
+// then its new owner is locked too. Two who come to lock each other's so are a deadlock, after which one begins again.
 func lockImage(ctx context.Context, t *tx, id int64) (record, error) {
 	r, err := getImage(ctx, t, id)
-	if err != nil {
-		return r, missing(err)
+	for err == nil {
+		locked := r.AccountID
+		if _, err := lockAccount(ctx, t, locked); err != nil {
+			return r, err
+		}
+		if r, err = getImage(ctx, t, id); err == nil && r.AccountID == locked {
+			break
+		}
 	}
-	if _, err := lockAccount(ctx, t, r.AccountID); err != nil {
-		return r, err
-	}
-	if r, err = getImage(ctx, t, id); err == nil && r.removed {
+	if err == nil && r.removed {
 		return r, image.ErrNotFound
 	}
 	return r, missing(err)

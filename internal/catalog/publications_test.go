@@ -31,13 +31,13 @@ func testPublications(t *testing.T, c *Catalog) {
 		t.Errorf("while it waits: %d, %v, %v", m.ID, same, err)
 	}
 	c.publish(t, c.claim(t), 10)
-	m, err := c.ImageBySlug(ctx, "debian-12")
+	m, err := c.ImageBySlug(ctx, 0, "debian-12")
 	if err != nil {
 		t.Fatal(err)
 	}
 	// lon1 is on another store, and gets its copy later.
 	c.replicated(t, c.replication(t))
-	if m, err = c.ImageBySlug(ctx, "debian-12"); err != nil {
+	if m, err = c.ImageBySlug(ctx, 0, "debian-12"); err != nil {
 		t.Fatal(err)
 	}
 	if diff := cmp.Diff([]string{"fra1", "lon1", "nyc3"}, m.Regions); diff != "" || m.Type != image.Base || !m.Public || m.Kind != image.KindDistribution {
@@ -47,14 +47,14 @@ func testPublications(t *testing.T, c *Catalog) {
 	// Another URL: the old image serves until the new one is there, and loses the slug at that moment.
 	second := ask("https://example.com/2")
 	claim := c.claim(t)
-	if m, err := c.ImageBySlug(ctx, "debian-12"); m.ID != first.ID || err != nil {
+	if m, err := c.ImageBySlug(ctx, 0, "debian-12"); m.ID != first.ID || err != nil {
 		t.Errorf("meanwhile the slug is of %d, %v", m.ID, err)
 	}
 	if _, same, err := c.Published(ctx, "debian-12", "https://example.com/1"); same || err != nil {
 		t.Errorf("the former URL is still the same: %v, %v", same, err)
 	}
 	c.publish(t, claim, 20)
-	if m, err := c.ImageBySlug(ctx, "debian-12"); m.ID != second.ID || err != nil {
+	if m, err := c.ImageBySlug(ctx, 0, "debian-12"); m.ID != second.ID || err != nil {
 		t.Errorf("the slug is of %d, %v", m.ID, err)
 	}
 	if old := c.image(t, b, first.ID); old.Status != image.Retired || old.Slug != "" {

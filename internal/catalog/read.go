@@ -28,27 +28,26 @@ func (c *Catalog) readImage(ctx context.Context, account, id int64) (image.Image
 	return out, missing(err)
 }
 
-// ImageBySlug returns the public image of that slug as everybody sees it, or image.ErrNotFound. Callers share what is
+// ImageBySlug returns the public image of that slug as the account sees it, or image.ErrNotFound. Callers share what is
 // returned and must not change it.
-func (c *Catalog) ImageBySlug(ctx context.Context, slug string) (image.Image, error) {
+func (c *Catalog) ImageBySlug(ctx context.Context, account int64, slug string) (image.Image, error) {
 	if !image.IsSlug(slug) {
 		return image.Image{}, image.ErrNotFound
 	}
-	return remembered(ctx, c, func(k *cache) *recent[string, image.Image] { return k.slugs }, public, slug,
-		func() (image.Image, error) { return c.readSlug(ctx, slug) })
+	r, err := remembered(ctx, c, func(k *cache) *recent[string, record] { return k.slugs }, public, slug,
+		func() (record, error) { return c.readSlug(ctx, slug) })
+	if err != nil {
+		return image.Image{}, err
+	}
+	return r.seenBy(account)
 }
 
-func (c *Catalog) readSlug(ctx context.Context, slug string) (image.Image, error) {
-	var out image.Image
-	err := c.read(ctx, func(t *tx) error {
-		r, err := scanImage(t.row(ctx, `SELECT `+imageColumns+` FROM image i WHERE i.slug = $1`, slug).Scan)
-		if err != nil {
-			return err
-		}
-		out, err = r.seenBy(0)
+func (c *Catalog) readSlug(ctx context.Context, slug string) (r record, err error) {
+	err = c.read(ctx, func(t *tx) error {
+		r, err = scanImage(t.row(ctx, `SELECT `+imageColumns+` FROM image i WHERE i.slug = $1`, slug).Scan)
 		return err
 	})
-	return out, missing(err)
+	return r, missing(err)
 }
 
 // Content returns where an image's bytes are, in the order of its regions' names. An image that has none, yet or any more, is an Invalid error.

@@ -4,14 +4,15 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"fmt"
 	"slices"
 
 	"ingot/internal/image"
 )
 
 // The images that a tag's count counts are those that a list with the tag shows.
-const selectTag = `SELECT t.name, (SELECT CAST(coalesce(sum(s.n), 0) AS BIGINT) FROM shelf_count s
-		WHERE s.class IN (5, 8) AND s.owner = t.id) FROM tag t ` // shelfTagPublic, shelfTagOwn
+var selectTag = fmt.Sprintf(`SELECT t.name, (SELECT CAST(coalesce(sum(s.n), 0) AS BIGINT) FROM shelf_count s
+		WHERE s.class IN (%d, %d) AND s.owner = t.id) FROM tag t `, shelfTagPublic, shelfTagOwn)
 
 func scanTag(scan func(...any) error) (tag image.Tag, err error) {
 	err = scan(&tag.Name, &tag.Images)
@@ -172,7 +173,8 @@ func (c *Catalog) deleteTag(ctx context.Context, account, tag int64) (more bool,
 		if err != nil {
 			return err
 		}
-		images, err := ids(ctx, t, `SELECT image_id FROM shelf WHERE class IN (5, 8, 9) AND owner = $1 LIMIT $2`, tag, untagAtOnce)
+		images, err := ids(ctx, t, `SELECT image_id FROM shelf WHERE class IN ($1, $2, $3) AND owner = $4 LIMIT $5`,
+			shelfTagPublic, shelfTagOwn, shelfTagUnlisted, tag, untagAtOnce)
 		if err != nil {
 			return err
 		}
@@ -188,7 +190,7 @@ func (c *Catalog) deleteTag(ctx context.Context, account, tag int64) (more bool,
 		if more = len(images) == untagAtOnce; more {
 			return nil
 		}
-		if _, err := t.exec(ctx, `DELETE FROM shelf_count WHERE class IN (5, 6, 7, 8, 9) AND owner = $1`, tag); err != nil {
+		if _, err := t.exec(ctx, `DELETE FROM shelf_count WHERE class BETWEEN $1 AND $2 AND owner = $3`, shelfTagPublic, shelfTagUnlisted, tag); err != nil {
 			return err
 		}
 		_, err = t.exec(ctx, `DELETE FROM tag WHERE id = $1`, tag)

@@ -108,14 +108,28 @@ func (c *Catalog) writeAside(ctx context.Context, fn func(*tx) error) error {
 	})
 }
 
+// attempt runs fn in a transaction once. A database that cannot be asked is a Busy error as long as it is certain that
+// nothing was done: who is told so asks again. What a commit of changes that got no answer has done, nobody knows.
 func (c *Catalog) attempt(ctx context.Context, db *sql.DB, opt *sql.TxOptions, fn func(*tx) error) error {
 	t, err := db.BeginTx(ctx, opt)
 	if err != nil {
-		return err
+		return c.undone(ctx, err)
 	}
 	defer t.Rollback() // does nothing after Commit
 	if err := fn(&tx{sql: t, d: c.d}); err != nil {
+		return c.undone(ctx, err)
+	}
+	err = t.Commit()
+	if opt != nil && opt.ReadOnly {
+		return c.undone(ctx, err)
+	}
+	return err
+}
+
+// undone returns the error of a transaction that has certainly changed nothing.
+func (c *Catalog) undone(ctx context.Context, err error) error {
+	if err == nil || ctx.Err() != nil || !c.d.lost(err) {
 		return err
 	}
-	return t.Commit()
+	return &image.Error{Kind: image.Busy, Message: "The database does not answer; try again shortly.", Cause: err}
 }

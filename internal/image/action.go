@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 )
 
 // ActionType is what is done with an image.
@@ -86,8 +88,17 @@ func (o *Offer) Validate() error {
 		return invalid("recipient_email is longer than %d bytes.", MaxName)
 	case len(o.RecipientUUID) > MaxName:
 		return invalid("recipient_uuid is longer than %d bytes.", MaxName)
+	case !isPlain(o.RecipientEmail):
+		return invalid("recipient_email holds a control character.")
+	case !isPlain(o.RecipientUUID):
+		return invalid("recipient_uuid holds a control character.")
 	}
 	return nil
+}
+
+// isPlain tells text that every database keeps and compares: PostgreSQL takes neither NUL nor what is no UTF-8.
+func isPlain(s string) bool {
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 // Validate checks what an operator asked for.

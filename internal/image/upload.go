@@ -27,9 +27,10 @@ func UploadID(rawURL string) (id string, ok bool) {
 	if err != nil || u.Scheme != "upload" {
 		return "", false
 	}
-	return u.Opaque, isUploadID(u.Opaque) && u.RawQuery == ""
+	return u.Opaque, IsUploadID(u.Opaque) && u.RawQuery == ""
 }
 
-func isUploadID(s string) bool {
+// IsUploadID tells the ids that uploads have.
+func IsUploadID(s string) bool {
 	return len(s) == 32 && strings.Trim(s, "0123456789abcdef") == ""
 }

@@ -3,6 +3,7 @@
 package queue
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -82,29 +83,20 @@ func (r *Runner) Run(ctx context.Context) {
 
 func (r *Runner) init() {
 	r.start.Do(func() {
-		r.Workers = or(r.Workers, 2)
-		r.Lease = or(r.Lease, 25*time.Second)
-		r.Poll = or(r.Poll, 500*time.Millisecond)
-		r.MaxAttempts = or(r.MaxAttempts, 5)
-		r.MaxBroken = or(r.MaxBroken, 30)
-		r.FirstDelay = or(r.FirstDelay, 10*time.Second)
-		r.MaxDelay = or(r.MaxDelay, 10*time.Minute)
-		if r.Job == "" {
-			r.Job = "import"
-		}
+		r.Workers = cmp.Or(r.Workers, 2)
+		r.Lease = cmp.Or(r.Lease, 25*time.Second)
+		r.Poll = cmp.Or(r.Poll, 500*time.Millisecond)
+		r.MaxAttempts = cmp.Or(r.MaxAttempts, 5)
+		r.MaxBroken = cmp.Or(r.MaxBroken, 30)
+		r.FirstDelay = cmp.Or(r.FirstDelay, 10*time.Second)
+		r.MaxDelay = cmp.Or(r.MaxDelay, 10*time.Minute)
+		r.Job = cmp.Or(r.Job, "import")
 		if r.Name == "" {
 			host, _ := os.Hostname()
 			r.Name = host + ":" + strconv.Itoa(os.Getpid())
 		}
 		r.wake = make(chan struct{}, r.Workers)
 	})
-}
-
-func or[T int | time.Duration](value, otherwise T) T {
-	if value > 0 {
-		return value
-	}
-	return otherwise
 }
 
 // worker runs one import after the other.

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"hash"
 	"io/fs"
+	"net/http"
 	"os"
 	"strconv"
 	"strings"
@@ -19,6 +20,9 @@ import (
 
 // The extension "checksum" of the protocol: a request's body hashes to what its header says, or none of it is kept.
 // SHA-1 is there because the protocol asks for it; it finds what was damaged by chance.
+
+// statusMismatch is the protocol's own: https://tus.io/protocols/resumable-upload, "Checksum".
+const statusMismatch = 460
 
 func algorithms() []string { return []string{"sha1", "sha256", "sha512"} }
 
@@ -49,20 +53,19 @@ func parseChecksum(header string) (*checksum, error) {
 	c := &checksum{algorithm: algorithm, hash: newHash(algorithm)}
 	if c.hash == nil {
 		return nil, handler.NewError("ERR_CHECKSUM_ALGORITHM", "Upload-Checksum names an algorithm that is not known; "+
-			strings.Join(algorithms(), ", ")+" will do.", 400)
+			strings.Join(algorithms(), ", ")+" will do.", http.StatusBadRequest)
 	}
 	var err error
 	if c.want, err = base64.StdEncoding.DecodeString(sum); err != nil || len(c.want) != c.hash.Size() {
-		return nil, handler.NewError("ERR_CHECKSUM", "Upload-Checksum is malformed: the algorithm, a space, and the sum in Base64.", 400)
+		return nil, handler.NewError("ERR_CHECKSUM", "Upload-Checksum is malformed: the algorithm, a space, and the sum in Base64.", http.StatusBadRequest)
 	}
 	return c, nil
 }
 
 func (c *checksum) matches() bool { return bytes.Equal(c.hash.Sum(nil), c.want) }
 
-// mismatch is answered with the protocol's own status, 460.
 func (c *checksum) mismatch() error {
-	return handler.NewError("ERR_CHECKSUM_MISMATCH", "The body has another "+c.algorithm+" than Upload-Checksum says. None of it was kept; send it again.", 460)
+	return handler.NewError("ERR_CHECKSUM_MISMATCH", "The body has another "+c.algorithm+" than Upload-Checksum says. None of it was kept; send it again.", statusMismatch)
 }
 
 // uncheckedPath is a file that is there while a body is written that has not been checked; it holds where that began.

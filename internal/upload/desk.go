@@ -50,6 +50,9 @@ func (d desk) NewUpload(ctx context.Context, info handler.FileInfo) (handler.Upl
 
 // GetUpload returns an upload of the account that asks.
 func (d desk) GetUpload(ctx context.Context, id string) (handler.Upload, error) {
+	if !image.IsUploadID(id) { // what a path can hold is more than PostgreSQL takes for text
+		return nil, handler.ErrNotFound
+	}
 	j := jobOf(ctx)
 	row, err := d.u.catalog.Upload(ctx, j.account, id)
 	if err != nil {
@@ -86,8 +89,8 @@ func wireError(err error) error {
 		return handler.ErrNotFound
 	case errors.As(err, &e) && e.Kind == image.Invalid:
 		return handler.NewError("ERR_INVALID", e.Message, http.StatusUnprocessableEntity)
-	case image.KindOf(err) == image.Busy:
-		return handler.NewError("ERR_BUSY", "The service is busy; try again shortly.", http.StatusServiceUnavailable)
+	case errors.As(err, &e) && e.Kind == image.Busy:
+		return handler.NewError("ERR_BUSY", e.Message, http.StatusServiceUnavailable)
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return handler.NewError("ERR_NO_SPACE", "The service has no disk space left for the file. What has arrived is kept; try again later.", http.StatusInsufficientStorage)
 	}

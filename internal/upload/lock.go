@@ -6,11 +6,12 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
 	"golang.org/x/sys/unix"
+
+	"ingot/internal/image"
 )
 
 // locker gives one request at a time an upload, among all processes that share the folder. Within a process it is the
@@ -24,13 +25,10 @@ type locker struct {
 	dir string
 }
 
-// isID tells the ids that uploads have; another one names no file.
-var isID = regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString
-
 func (l locker) NewLock(id string) (handler.Lock, error) {
 	lock, err := l.Locker.NewLock(id)
 	h := &held{lock: lock, released: make(chan struct{})}
-	if isID(id) {
+	if image.IsUploadID(id) { // another one names no file
 		h.path = filepath.Join(l.dir, id)
 	}
 	return h, err
@@ -60,7 +58,11 @@ func (h *held) Lock(ctx context.Context, release func()) error {
 		case <-h.released:
 		}
 	}
-	if err := h.lock.Lock(ctx, func() { go letGo() }); err != nil {
+	err := h.lock.Lock(ctx, func() { go letGo() })
+	if errors.Is(err, handler.ErrLockTimeout) { // which is another client's doing, and 500 by the library
+		return handler.ErrFileLocked
+	}
+	if err != nil {
 		return err
 	}
 	if err := h.lockFile(ctx); err != nil {

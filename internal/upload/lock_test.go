@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/tus/tusd/v2/pkg/handler"
+	"github.com/tus/tusd/v2/pkg/memorylocker"
 	"golang.org/x/sys/unix"
 )
 
@@ -166,7 +167,7 @@ func TestTwoProcessesSendOneFile(t *testing.T) {
 		go func() {
 			for range 10_000 {
 				resp := at.ask(t, "HEAD", id, nil)
-				if resp.StatusCode == http.StatusInternalServerError || resp.StatusCode == http.StatusLocked {
+				if resp.StatusCode == http.StatusLocked {
 					continue // others were faster, for long
 				}
 				off, err := strconv.Atoi(resp.Header.Get("Upload-Offset"))
@@ -189,6 +190,35 @@ func TestTwoProcessesSendOneFile(t *testing.T) {
 	}
 	if u, err := p.catalog.Upload(t.Context(), p.account, id); !u.Complete || err != nil {
 		t.Errorf("%+v, %v", u, err)
+	}
+}
+
+// Whoever waits in vain for an upload that another request holds is told so, in this process as among several.
+func TestLockedUpload(t *testing.T) {
+	p := newPlace(t)
+	id := p.begin(t, 12, "half")
+	here := locker{memorylocker.New(), p.dir}
+	for name, other := range map[string]locker{"one process": here, "two processes": {memorylocker.New(), p.dir}} {
+		first, err := here.NewLock(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx := context.WithValue(t.Context(), jobKey{}, &job{reads: make(chan struct{})})
+		if err := first.Lock(ctx, func() {}); err != nil {
+			t.Fatal(err)
+		}
+		second, err := other.NewLock(id)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(ctx, 10*time.Millisecond)
+		defer cancel()
+		if err := second.Lock(ctx, func() {}); !errors.Is(err, handler.ErrFileLocked) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := first.Unlock(); err != nil {
+			t.Error(err)
+		}
 	}
 }
 

@@ -20,6 +20,7 @@ const Locked = "locked"
 type Server struct {
 	bin       string
 	dir       string
+	options   string // of the server, as pg_ctl takes them
 	as        *syscall.SysProcAttr
 	databases atomic.Int64
 }
@@ -46,9 +47,26 @@ func Start(t testing.TB, settings ...string) *Server {
 	for _, setting := range settings {
 		options += " -c " + setting
 	}
-	s.run(t, "pg_ctl", "-D", data, "-o", options, "-l", filepath.Join(dir, "log"), "--wait", "start")
-	t.Cleanup(func() { s.run(t, "pg_ctl", "-D", data, "-m", "immediate", "--wait", "stop") })
+	s.options = options
+	s.Restart(t)
+	t.Cleanup(func() {
+		if _, err := os.Stat(filepath.Join(data, "postmaster.pid")); err == nil {
+			s.Stop(t)
+		}
+	})
 	return s
+}
+
+// Stop stops the server as a crash of its machine does.
+func (s *Server) Stop(t testing.TB) {
+	t.Helper()
+	s.run(t, "pg_ctl", "-D", filepath.Join(s.dir, "data"), "-m", "immediate", "--wait", "stop")
+}
+
+// Restart starts the server that was stopped.
+func (s *Server) Restart(t testing.TB) {
+	t.Helper()
+	s.run(t, "pg_ctl", "-D", filepath.Join(s.dir, "data"), "-o", s.options, "-l", filepath.Join(s.dir, "log"), "--wait", "start")
 }
 
 // askLocked puts the rule for the user Locked before that for all others.
