@@ -7,11 +7,13 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -236,6 +238,28 @@ func TestUsageAddsUp(t *testing.T) {
 	out := ingot(t, "usage", "--bytes", "--data", s.data)
 	if !strings.Contains(out, fmt.Sprint(onDisk)+"  ") || !strings.Contains(out, "default") {
 		t.Errorf("%d bytes in the store\n%s", onDisk, out)
+	}
+	own := ingot(t, "usage", "-o", "json", "--service", s.URL, "--token", s.Token)
+	stored := ingot(t, "usage", "-o", "json", "--account", "default", "--data", s.data)
+	var said struct {
+		Account held
+		Images  []held
+	}
+	if err := json.Unmarshal([]byte(own), &said); err != nil || said.Account != account.held || !slices.Equal(said.Images, answer.Usage.Images) || own != stored {
+		t.Errorf("through the API (%v)\n%sfrom the catalogue\n%s", err, own, stored)
+	}
+	var all struct {
+		Accounts []struct {
+			Name   string
+			Images int
+			held
+		}
+		Stored int64 `json:"stored_bytes"`
+		Other  int64 `json:"other_bytes"`
+	}
+	operators := ingot(t, "usage", "-o", "json", "--data", s.data, "--service", s.URL)
+	if err := json.Unmarshal([]byte(operators), &all); err != nil || len(all.Accounts) != 1 || all.Accounts[0].held != account.held || all.Stored != onDisk || all.Other != 0 {
+		t.Errorf("%v: the operator's\n%s", err, operators)
 	}
 	t.Logf("%+v\n%s%s", answer.Usage, out, ingot(t, "usage", "--account", "default", "--data", s.data))
 }

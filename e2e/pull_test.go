@@ -182,10 +182,36 @@ func TestTheSecondPullToAFileIsRefused(t *testing.T) {
 	}
 }
 
+// What an earlier pull of another image has left is no beginning of this one's file.
+func TestAnotherImagesPartIsNotUsed(t *testing.T) {
+	o := newOrigin(t, map[string][]byte{"disk.raw": denseDisk(24<<20, 37), "other.raw": denseDisk(24<<20, 38)})
+	s := start(t, t.TempDir(), "--allow-source", o.allow())
+	first, second := s.create("disk", o.URL+"/disk.raw"), s.create("other", o.URL+"/other.raw")
+	if s.settled(first).Status != "available" || s.settled(second).Status != "available" {
+		t.Fatal(s.Log)
+	}
+	g := newGate(t, s)
+	file := filepath.Join(t.TempDir(), "disk.qcow2")
+	cmd, _ := s.halfPulled(t, g, first, file)
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait()
+	g.open()
+	again, _, stderr := s.pull(g, fmt.Sprint(second), file)
+	if err := again.Run(); err != nil {
+		t.Fatalf("%v: %s", err, stderr)
+	}
+	got, err := os.ReadFile(file)
+	if want := s.fetched(fmt.Sprintf("/v2/images/%d/file?format=qcow2", second), 0, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("the file differs: %d bytes, %v", len(got), err)
+	}
+}
+
 // A qcow2 file is right when a guest reads the image from it and nothing else: not in the end of a cluster, not in a hole.
 func TestAWrongQCOW2FileIsFound(t *testing.T) {
 	disk := denseDisk(8<<20, 34)
-	clear(disk[3<<20+100<<10 : 5<<20]) // the data before it ends in the middle of a cluster
+	clear(disk[3<<20+100<<10 : 5<<20+20<<10]) // the data around it ends, and begins, in the middle of a cluster
 	o := newOrigin(t, map[string][]byte{"disk.raw": disk})
 	s := start(t, t.TempDir(), "--allow-source", o.allow())
 	id := s.create("disk", o.URL+"/disk.raw")
@@ -203,11 +229,12 @@ func TestAWrongQCOW2FileIsFound(t *testing.T) {
 		alter func(file []byte)
 		said  string
 	}{
-		"data":              {func(f []byte) { f[host(f, 10)]++ }, "image's bytes at"},
-		"end of a cluster":  {func(f []byte) { f[host(f, 49)+40<<10]++ }, "does not have"},
-		"a hole":            {func(f []byte) { copy(l2(f)[8*60:], binary.BigEndian.AppendUint64(nil, host(f, 20)|1<<63)) }, "which another part of the disk is mapped to"},
-		"the disk's size":   {func(f []byte) { binary.BigEndian.PutUint64(f[24:], 8<<20+512) }, "of a disk of"},
-		"a cluster unnamed": {func(f []byte) { clear(l2(f)[8*20:][:8]) }, "image's bytes at"},
+		"data":               {func(f []byte) { f[host(f, 10)]++ }, "image's bytes at"},
+		"end of a cluster":   {func(f []byte) { f[host(f, 49)+40<<10]++ }, "does not have"},
+		"start of a cluster": {func(f []byte) { f[host(f, 80)+4096]++ }, "does not have"},
+		"a hole":             {func(f []byte) { copy(l2(f)[8*60:], binary.BigEndian.AppendUint64(nil, host(f, 20)|1<<63)) }, "which another part of the disk is mapped to"},
+		"the disk's size":    {func(f []byte) { binary.BigEndian.PutUint64(f[24:], 8<<20+512) }, "of a disk of"},
+		"a cluster unnamed":  {func(f []byte) { clear(l2(f)[8*20:][:8]) }, "image's bytes at"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := newGate(t, s)

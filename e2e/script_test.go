@@ -34,9 +34,6 @@ func runScript(t *testing.T, script string) {
 	s := start(t, filepath.Join(t.TempDir(), "data"), "--allow-source", o.allow(), "--allow-source", slow.allow())
 	testscript.Run(t, testscript.Params{
 		Files: []string{script},
-		Condition: func(name string) (bool, error) {
-			return name == "root" && os.Geteuid() == 0, nil // who is root may mount a small disk
-		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", filepath.Dir(executable)+string(os.PathListSeparator)+os.Getenv("PATH"))
 			env.Setenv("INGOT_URL", s.URL)

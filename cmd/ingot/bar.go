@@ -2,7 +2,7 @@ package main
 
 import (
 	"fmt"
-	"sync/atomic"
+	"sync"
 	"time"
 
 	"github.com/vbauerster/mpb/v8"
@@ -14,12 +14,12 @@ import (
 type bar struct {
 	progress *mpb.Progress
 	bar      *mpb.Bar
-	phase    atomic.Pointer[string]
+	mu       sync.Mutex // never held while mpb is called, which calls back for the text
+	stage    stage
 }
 
 func newBar(term terminal) *bar {
 	b := &bar{}
-	b.phase.Store(new(string))
 	out, ok := term.Err.(interface{ Fd() uintptr })
 	if !ok {
 		return b
@@ -30,21 +30,30 @@ func newBar(term terminal) *bar {
 	b.progress = mpb.New(mpb.WithOutput(term.Err), mpb.WithWidth(32), mpb.WithRefreshRate(100*time.Millisecond))
 	b.bar = b.progress.AddBar(0,
 		mpb.BarRemoveOnComplete(),
-		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return fmt.Sprintf("   %-10s ", *b.phase.Load()) })),
-		mpb.AppendDecorators(
-			decor.CountersKibiByte("% .1f of % .1f"), decor.Name("  "),
-			decor.AverageSpeed(decor.SizeB1024(0), "% .1f"), decor.Name("  "), decor.AverageETA(decor.ET_STYLE_GO)))
+		mpb.PrependDecorators(decor.Any(func(decor.Statistics) string { return fmt.Sprintf("   %-10s ", b.now().phase) })),
+		mpb.AppendDecorators(decor.Any(func(decor.Statistics) string { return b.now().text(time.Now()) })))
 	return b
 }
 
-// show moves the bar; a total of 0 is one that is not known.
+// show moves the bar; a total of 0 is one that is not known. Several may call it at once.
 func (b *bar) show(phase string, done, total int64) {
 	if b.bar == nil {
 		return
 	}
-	b.phase.Store(&phase)
-	b.bar.SetTotal(max(total, done), false)
+	if total > 0 {
+		total = max(total, done) // what was announced may be too little
+	}
+	b.mu.Lock()
+	b.stage = b.stage.moved(phase, done, total, time.Now())
+	b.mu.Unlock()
+	b.bar.SetTotal(total, false)
 	b.bar.SetCurrent(done)
+}
+
+func (b *bar) now() stage {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.stage
 }
 
 // close takes the bar off the terminal.

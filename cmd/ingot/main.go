@@ -31,7 +31,7 @@ type cli struct {
 	Retire    retireCmd    `cmd:"" help:"Take a public image out of the lists."`
 	Image     imageCmd     `cmd:"" help:"Create, list, show, change, delete, transfer and fetch images, through the API."`
 	Tag       tagCmd       `cmd:"" help:"Create, list and delete tags, and put them on images, through the API."`
-	Usage     usageCmd     `cmd:"" help:"Show what each account's images hold of the disk."`
+	Usage     usageCmd     `cmd:"" help:"Show what images hold of the disk: an account its own, through the API; the operator those of every account."`
 	Transfers transfersCmd `cmd:"" help:"Show the transfers of images to other stores: how far they are, and why one failed."`
 	GC        gcCmd        `cmd:"" name:"gc" help:"Free what no image needs any more. Safe while the service runs."`
 	Fsck      fsckCmd      `cmd:"" help:"Check the stores, and repair them. Safe while the service runs. Exit codes: 0 sound, 1 damage, 2 wrong use."`

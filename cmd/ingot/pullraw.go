@@ -26,7 +26,7 @@ func (p *pull) raw(ctx context.Context) error {
 	}
 	missing := p.manifest.Chunks
 	if left == size {
-		if missing, err = p.without(ctx, "compare", missing, p.part.File, p.keep); err != nil {
+		if missing, err = p.without(ctx, "resume", missing, p.part.File, p.keep); err != nil {
 			return err
 		}
 	}

@@ -1,80 +1,108 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"strconv"
 	"text/tabwriter"
 
+	"github.com/alecthomas/kong"
+
+	"ingot/gradient/ingot"
+	"ingot/gradient/option"
 	"ingot/internal/catalog"
 	"ingot/internal/image"
 )
 
+// usageCmd has no defaults for where it looks: what is given decides whose view it shows.
 type usageCmd struct {
-	dataFlags
-	Account string `help:"Show the images of this account." placeholder:"NAME"`
-	Bytes   bool   `help:"Show every size as a number of bytes."`
+	Service  string `help:"The URL of a service, which tells what the token's account holds." env:"INGOT_URL" placeholder:"URL"`
+	Token    string `help:"The token. Without it, the one that the first start left in ./ingot-data." env:"INGOT_TOKEN"`
+	Data     string `help:"The data directory (./ingot-data), for what all accounts hold, whether or not a service runs on it. This, --database and --account go before --service and --token." type:"path" placeholder:"DIR"`
+	Database string `help:"The catalogue: sqlite:FILE or postgres://USER@HOST/NAME. Without it, a SQLite file in the data directory." placeholder:"URL"`
+	Account  string `help:"Show the images of this account, from the data directory." placeholder:"NAME"`
+	Bytes    bool   `help:"Show every size as a number of bytes."`
+	Output   string `short:"o" help:"text or json, in which every size is a number of bytes." enum:"text,json" default:"text" env:"-"`
 }
 
-// Run shows what images hold of the stores of a data directory, whether or not a service runs on it.
+// Run shows an account what its images hold, through the API, and the operator what those of every account do.
 func (c *usageCmd) Run(ctx context.Context, term terminal) error {
-	w := tabwriter.NewWriter(term.Out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	data := dataFlags{Data: cmp.Or(c.Data, kong.ExpandPath("./ingot-data")), Database: c.Database}
 	if c.Account != "" {
-		err := c.withAccount(ctx, c.Account, func(cat *catalog.Catalog, a image.Account) error { return c.images(ctx, cat, a, w) })
-		return errors.Join(err, w.Flush())
+		return data.withAccount(ctx, c.Account, func(cat *catalog.Catalog, a image.Account) error {
+			return c.images(term, func(page int) (*ingot.Usage, error) { return storedUsage(ctx, cat, a.ID, page) })
+		})
 	}
-	cat, err := c.openCatalog(ctx)
+	if c.Data == "" && c.Database == "" && (c.Service != "" || c.Token != "") {
+		cl, err := clientFlags{Service: cmp.Or(c.Service, "http://127.0.0.1:8080"), Token: c.Token, Data: data.Data}.client()
+		if err != nil {
+			return err
+		}
+		return c.images(term, func(page int) (*ingot.Usage, error) {
+			return cl.more.Usage.Get(ctx, option.WithQuery("page", strconv.Itoa(page)), option.WithQuery("per_page", strconv.Itoa(usagePage)))
+		})
+	}
+	cat, err := data.openCatalog(ctx)
 	if err != nil {
 		return err
 	}
 	defer cat.Close()
-	return errors.Join(c.accounts(ctx, cat, w), w.Flush())
-}
-
-func (c *usageCmd) accounts(ctx context.Context, cat *catalog.Catalog, w io.Writer) error {
-	accounts, other, err := cat.UsageByAccount(ctx)
+	all, err := usageOfAll(ctx, cat)
 	if err != nil {
 		return err
 	}
-	fmt.Fprintln(w, "IMAGES\tLOGICAL\tSTORED\tSHARED\t  ACCOUNT")
-	total := other
-	for _, a := range accounts {
-		fmt.Fprintf(w, "%d\t%s\t  %s\n", a.Images, c.usage(a.Usage), a.Name)
-		total += a.Stored
-	}
-	_, err = fmt.Fprintf(w, "\t\t%s\t\t  for no image: imports that run, and what waits for a sweep\n\t\t%s\t\t  in all\n",
-		c.size(other), c.size(total))
-	packs, bytes, failed := cat.Unsettled(ctx)
-	if err = errors.Join(err, failed); err == nil && packs > 0 {
-		_, err = fmt.Fprintf(w, "\t\t%s\t\t  of that compressed lightly, until no import runs (at once: ingot gc --settle)\n", c.size(bytes))
-	}
-	return err
+	return c.print(term, all, func(w io.Writer) { c.accounts(w, all) })
 }
 
 // usagePage is how many images are asked for at once.
 const usagePage = 200
 
-func (c *usageCmd) images(ctx context.Context, cat *catalog.Catalog, a image.Account, w io.Writer) error {
-	fmt.Fprintln(w, "ID\tLOGICAL\tSTORED\tSHARED\t  NAME")
+// images shows an account's images, which come in pages.
+func (c *usageCmd) images(term terminal, get func(page int) (*ingot.Usage, error)) error {
+	all := ingot.Usage{Images: []ingot.ImageUsage{}}
 	for page := 1; ; page++ {
-		total, images, err := cat.Usage(ctx, a.ID, image.Page{Number: page, Size: usagePage})
+		u, err := get(page)
 		if err != nil {
 			return err
 		}
-		for _, u := range images {
-			fmt.Fprintf(w, "%d\t%s\t  %s\n", u.ID, c.usage(u.Usage), u.Name)
+		all.Account, all.Images = u.Account, append(all.Images, u.Images...)
+		if len(u.Images) < usagePage {
+			break
 		}
-		if len(images) < usagePage {
-			_, err = fmt.Fprintf(w, "\t%s\t  in all, %d images\n", c.usage(total), total.Images)
-			return err
+	}
+	return c.print(term, all, func(w io.Writer) {
+		fmt.Fprintln(w, "ID\tLOGICAL\tSTORED\tSHARED\t  NAME")
+		for _, u := range all.Images {
+			fmt.Fprintf(w, "%d\t%s\t  %s\n", u.ImageID, c.usage(u.StorageUsage), u.Name)
 		}
+		fmt.Fprintf(w, "\t%s\t  in all, %d images\n", c.usage(all.Account.StorageUsage), all.Account.Images)
+	})
+}
+
+func (c *usageCmd) accounts(w io.Writer, all *allUsage) {
+	fmt.Fprintln(w, "IMAGES\tLOGICAL\tSTORED\tSHARED\t  ACCOUNT")
+	for _, a := range all.Accounts {
+		fmt.Fprintf(w, "%d\t%s\t  %s\n", a.Images, c.usage(a.StorageUsage), a.Name)
+	}
+	fmt.Fprintf(w, "\t\t%s\t\t  for no image: imports that run, and what waits for a sweep\n\t\t%s\t\t  in all\n",
+		c.size(all.Other), c.size(all.Stored))
+	if all.Unsettled > 0 {
+		fmt.Fprintf(w, "\t\t%s\t\t  of that compressed lightly, until no import runs (at once: ingot gc --settle)\n", c.size(all.Unsettled))
 	}
 }
 
-func (c *usageCmd) usage(u image.Usage) string {
-	return c.size(u.Logical) + "\t" + c.size(u.Stored) + "\t" + c.size(u.Shared)
+func (c *usageCmd) print(term terminal, value any, table func(io.Writer)) error {
+	return clientFlags{Output: c.Output}.print(term, value, func(out io.Writer) error {
+		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+		table(w)
+		return w.Flush()
+	})
+}
+
+func (c *usageCmd) usage(u ingot.StorageUsage) string {
+	return c.size(u.LogicalBytes) + "\t" + c.size(u.StoredBytes) + "\t" + c.size(u.SharedBytes)
 }
 
 func (c *usageCmd) size(n int64) string {
