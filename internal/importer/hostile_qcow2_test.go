@@ -119,6 +119,15 @@ func qcow2Tables() []hostile {
 			q.Big64(l1+8, q.Get64(l1))
 			return q.Bytes
 		}},
+		{name: "L2 table in data that has been read", code: "qcow2_table_twice", make: func() []byte {
+			q := craft.NewQCOW2(craft.Setting{Version: 3, ClusterBits: 12, Size: 16 * mib})
+			first := q.Plain(0, bytes.Repeat([]byte("data"), kib))
+			for i := int64(1); i < 6*mib/q.Cluster; i++ {
+				q.Plain(i, bytes.Repeat([]byte("data"), kib))
+			}
+			q.Big64(craft.L1At*q.Cluster+8*4, uint64(first))
+			return q.Bytes
+		}},
 	}
 }
 

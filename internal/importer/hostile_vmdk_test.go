@@ -144,6 +144,11 @@ func vmdkStreams() []hostile {
 			m.Write(at+12, zlibOf(make([]byte, 8*mib))...)
 		})),
 		streamCase("end of stream missing", "vmdk_truncated", func(m *craft.VMDK) { m.Bytes = m.Bytes[:m.EOS] }),
+		{name: "grain table in a grain that has been read", code: "vmdk_stream_directory", make: func() []byte {
+			m := craft.StreamVMDK(craft.Guest(32*mib, 6), craft.StreamDescriptor)
+			m.Put32(m.Directory, uint32(m.Grains[0]/512))
+			return m.Bytes
+		}},
 		streamCase("data after the end", "vmdk_trailing", func(m *craft.VMDK) { m.Grow(m.EOS + 1024) }),
 	}
 }
