@@ -64,6 +64,7 @@ func qcow2Headers() []hostile {
 		qcow2Case("unknown incompatible bit 5", "qcow2_feature", big64(72, 1<<5)),
 		qcow2Case("unknown incompatible bit 63", "qcow2_feature", big64(72, 1<<63)),
 		qcow2Case("extended L2 with clusters of 4 KiB", "qcow2_cluster_size", func(q *craft.QCOW2) { q.Big64(72, 1<<4); q.Big32(20, 12) }),
+		{name: "extended L2", make: extendedQCOW2, guest: qcow2Guest},
 		qcow2Case("corrupt bit", "qcow2_corrupt", big64(72, 2)),
 		qcow2Case("dirty bit", "", big64(72, 1)),
 		qcow2Case("AES", "qcow2_encrypted", big32(32, 1)),
@@ -206,6 +207,32 @@ func unfoldingQCOW2() []byte {
 	}
 	for i := int64(1); i < 16; i++ {
 		q.Big64(l1+8*i, q.Get64(l1))
+	}
+	return q.Bytes
+}
+
+// extendedQCOW2 holds qcow2Guest in subclusters of 2 KiB: those that are not of zeros are mapped, and what the file has at
+// the places of the others is not the guest's.
+func extendedQCOW2() []byte {
+	q := craft.NewQCOW2(qcow2V3)
+	q.Big64(72, 1<<4)
+	table := q.Alloc(1)
+	q.Big64(craft.L1At*q.Cluster, uint64(table)|1<<63)
+	sub := q.Cluster / 32
+	for at := int64(0); at < int64(len(qcow2Guest)); at += q.Cluster {
+		host := q.Alloc(1)
+		q.Write(host, bytes.Repeat([]byte("not the guest's "), int(q.Cluster/16))...)
+		var live uint64
+		for i := range int64(32) {
+			b := qcow2Guest[at+i*sub:][:sub]
+			if bytes.Count(b, []byte{0}) == len(b) {
+				continue
+			}
+			q.Write(host+i*sub, b...)
+			live |= 1 << i
+		}
+		q.Big64(table+at/q.Cluster*16, uint64(host)|1<<63)
+		q.Big64(table+at/q.Cluster*16+8, live)
 	}
 	return q.Bytes
 }
