@@ -178,6 +178,9 @@ func qcow2Clusters() []hostile {
 		qcow2Case("deflate too long", "qcow2_compressed_cluster", packedStream(func(q *craft.QCOW2) []byte { return q.Compress(make([]byte, q.Cluster+1)) })),
 		qcow2Case("deflate too short", "qcow2_compressed_cluster", packedStream(func(q *craft.QCOW2) []byte { return q.Compress(make([]byte, q.Cluster-1)) })),
 		qcow2Case("deflate of noise", "qcow2_compressed_cluster", packedStream(func(q *craft.QCOW2) []byte { return bytes.Repeat([]byte{7, 0xff}, 300) })),
+		{name: "deflate with a window of more than 4 KiB", make: func() []byte {
+			return craft.NewQCOW2(qcow2V3).Fill(farGuest).Bytes
+		}, guest: farGuest},
 		qcow2On(zstd, "zstd window of 128 MiB", "qcow2_compressed_cluster", packedStream(func(q *craft.QCOW2) []byte {
 			head := binary.LittleEndian.AppendUint32(nil, uint32(q.Cluster)<<3|1<<1|1)
 			return append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 17 << 3, head[0], head[1], head[2]}, 'x')
@@ -194,6 +197,13 @@ func cutQCOW2(name string, where int) hostile {
 		return b[:[]int{80, 2*64*kib + 4, 3*64*kib + 100, len(b) - 60*kib}[where]]
 	}}
 }
+
+// farGuest has in its second cluster, which Fill compresses, what stood 24 KiB before.
+var farGuest = func() []byte {
+	b := bytes.Clone(qcow2Guest)
+	copy(b[64*kib:], bytes.Repeat(craft.Guest(24*kib, 8), 3)[:64*kib])
+	return b
+}()
 
 // unfoldingQCOW2 has one cluster of data and one table, which sixteen entries of the L1 table share.
 func unfoldingQCOW2() []byte {
