@@ -20,7 +20,7 @@ import (
 // most is what an import may have resident, whatever the file (the figure), in KiB as the kernel counts.
 const most = 256 << 10
 
-// full says whether the long form of tests was asked for: bombs of 100 GB, fifty kills.
+// full says whether the long form of tests was asked for: bombs of 100 GB, two hundred kills.
 func full() bool { return os.Getenv("INGOT_DAMAGE") == "full" }
 
 // TestBombs imports small files that unfold to much. Each must end at the service's bound, in bounded memory, and

@@ -39,15 +39,6 @@ func (f *faulty) Create(ctx context.Context, name string) (store.ObjectWriter, e
 	return &faultyWriter{w, f}, err
 }
 
-func (f *faulty) ReadAt(ctx context.Context, name string, p []byte, off int64) error {
-	return errors.Join(f.failure("read"), f.Objects.ReadAt(ctx, name, p, off))
-}
-
-func (f *faulty) Stat(ctx context.Context, name string) (int64, error) {
-	size, err := f.Objects.Stat(ctx, name)
-	return size, errors.Join(f.failure("stat"), err)
-}
-
 func (f *faulty) Delete(ctx context.Context, name string) error {
 	if err := f.failure("delete"); err != nil {
 		return err

@@ -2,6 +2,7 @@ package importer_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -52,7 +53,9 @@ type options struct {
 	database    string                            // file; "": in the data directory
 	maxSize     int64
 	maxAttempts int
+	workers     int // 0: 2
 	quota       image.Quota
+	limits      source.Limits // those of a wait are a test's in any case
 }
 
 func newBench(t *testing.T, opt options) *bench {
@@ -117,32 +120,23 @@ func (b *bench) run(opt options) {
 		b.t.Fatal(err)
 	}
 	log := slog.New(slog.NewTextHandler(b.log, nil))
-	client, err := source.New(source.Options{
-		Allow: []source.Allow{allow}, Log: log,
-		Limits: source.Limits{Backoff: time.Millisecond, MaxBackoff: 5 * time.Millisecond, RefusalDelay: time.Millisecond},
-	})
+	opt.limits.Backoff, opt.limits.MaxBackoff, opt.limits.RefusalDelay = time.Millisecond, 5*time.Millisecond, time.Millisecond
+	client, err := source.New(source.Options{Allow: []source.Allow{allow}, Log: log, Limits: opt.limits})
 	if err != nil {
 		b.t.Fatal(err)
 	}
 	b.runner = &queue.Runner{
-		Jobs: b.cat, Log: log, Workers: 2, Poll: 20 * time.Millisecond,
+		Jobs: b.cat, Log: log, Workers: cmp.Or(opt.workers, 2), Poll: 20 * time.Millisecond,
 		MaxAttempts: max(opt.maxAttempts, 1), FirstDelay: 10 * time.Millisecond, MaxDelay: 50 * time.Millisecond,
 		Work: &importer.Importer{
 			Source: client, Stores: func(string) (*store.Store, error) { return b.kept, nil }, Catalog: b.cat,
-			Scratch: b.scratch, MaxSize: or(opt.maxSize, image.MaxSize), Log: log,
+			Scratch: b.scratch, MaxSize: cmp.Or(opt.maxSize, image.MaxSize), Log: log,
 		},
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	var ended sync.WaitGroup
 	ended.Go(func() { b.runner.Run(ctx) })
 	b.t.Cleanup(func() { cancel(); ended.Wait() })
-}
-
-func or(v, otherwise int64) int64 {
-	if v == 0 {
-		return otherwise
-	}
-	return v
 }
 
 // answer is the web server. Every file has an address of its own, so that a resumed read gets the same one.

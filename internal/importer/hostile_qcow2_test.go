@@ -64,6 +64,7 @@ func qcow2Headers() []hostile {
 		qcow2Case("unknown incompatible bit 5", "qcow2_feature", big64(72, 1<<5)),
 		qcow2Case("unknown incompatible bit 63", "qcow2_feature", big64(72, 1<<63)),
 		qcow2Case("extended L2 with clusters of 4 KiB", "qcow2_cluster_size", func(q *craft.QCOW2) { q.Big64(72, 1<<4); q.Big32(20, 12) }),
+		{name: "extended L2", make: extendedQCOW2, guest: qcow2Guest},
 		qcow2Case("corrupt bit", "qcow2_corrupt", big64(72, 2)),
 		qcow2Case("dirty bit", "", big64(72, 1)),
 		qcow2Case("AES", "qcow2_encrypted", big32(32, 1)),
@@ -119,6 +120,15 @@ func qcow2Tables() []hostile {
 			q.Big64(l1+8, q.Get64(l1))
 			return q.Bytes
 		}},
+		{name: "L2 table in data that has been read", code: "qcow2_table_twice", make: func() []byte {
+			q := craft.NewQCOW2(craft.Setting{Version: 3, ClusterBits: 12, Size: 16 * mib})
+			first := q.Plain(0, bytes.Repeat([]byte("data"), kib))
+			for i := int64(1); i < 6*mib/q.Cluster; i++ {
+				q.Plain(i, bytes.Repeat([]byte("data"), kib))
+			}
+			q.Big64(craft.L1At*q.Cluster+8*4, uint64(first))
+			return q.Bytes
+		}},
 	}
 }
 
@@ -168,6 +178,9 @@ func qcow2Clusters() []hostile {
 		qcow2Case("deflate too long", "qcow2_compressed_cluster", packedStream(func(q *craft.QCOW2) []byte { return q.Compress(make([]byte, q.Cluster+1)) })),
 		qcow2Case("deflate too short", "qcow2_compressed_cluster", packedStream(func(q *craft.QCOW2) []byte { return q.Compress(make([]byte, q.Cluster-1)) })),
 		qcow2Case("deflate of noise", "qcow2_compressed_cluster", packedStream(func(q *craft.QCOW2) []byte { return bytes.Repeat([]byte{7, 0xff}, 300) })),
+		{name: "deflate with a window of more than 4 KiB", make: func() []byte {
+			return craft.NewQCOW2(qcow2V3).Fill(farGuest).Bytes
+		}, guest: farGuest},
 		qcow2On(zstd, "zstd window of 128 MiB", "qcow2_compressed_cluster", packedStream(func(q *craft.QCOW2) []byte {
 			head := binary.LittleEndian.AppendUint32(nil, uint32(q.Cluster)<<3|1<<1|1)
 			return append([]byte{0x28, 0xb5, 0x2f, 0xfd, 0, 17 << 3, head[0], head[1], head[2]}, 'x')
@@ -185,6 +198,13 @@ func cutQCOW2(name string, where int) hostile {
 	}}
 }
 
+// farGuest has in its second cluster, which Fill compresses, what stood 24 KiB before.
+var farGuest = func() []byte {
+	b := bytes.Clone(qcow2Guest)
+	copy(b[64*kib:], bytes.Repeat(craft.Guest(24*kib, 8), 3)[:64*kib])
+	return b
+}()
+
 // unfoldingQCOW2 has one cluster of data and one table, which sixteen entries of the L1 table share.
 func unfoldingQCOW2() []byte {
 	q := craft.NewQCOW2(craft.Setting{Version: 3, ClusterBits: 16, Size: 8 << 30})
@@ -197,6 +217,32 @@ func unfoldingQCOW2() []byte {
 	}
 	for i := int64(1); i < 16; i++ {
 		q.Big64(l1+8*i, q.Get64(l1))
+	}
+	return q.Bytes
+}
+
+// extendedQCOW2 holds qcow2Guest in subclusters of 2 KiB: those that are not of zeros are mapped, and what the file has at
+// the places of the others is not the guest's.
+func extendedQCOW2() []byte {
+	q := craft.NewQCOW2(qcow2V3)
+	q.Big64(72, 1<<4)
+	table := q.Alloc(1)
+	q.Big64(craft.L1At*q.Cluster, uint64(table)|1<<63)
+	sub := q.Cluster / 32
+	for at := int64(0); at < int64(len(qcow2Guest)); at += q.Cluster {
+		host := q.Alloc(1)
+		q.Write(host, bytes.Repeat([]byte("not the guest's "), int(q.Cluster/16))...)
+		var live uint64
+		for i := range int64(32) {
+			b := qcow2Guest[at+i*sub:][:sub]
+			if bytes.Count(b, []byte{0}) == len(b) {
+				continue
+			}
+			q.Write(host+i*sub, b...)
+			live |= 1 << i
+		}
+		q.Big64(table+at/q.Cluster*16, uint64(host)|1<<63)
+		q.Big64(table+at/q.Cluster*16+8, live)
 	}
 	return q.Bytes
 }

@@ -1,6 +1,10 @@
 package importer_test
 
-import "ingot/internal/disk/craft"
+import (
+	"bytes"
+
+	"ingot/internal/disk/craft"
+)
 
 var vdiGuest = vdiDisk()
 
@@ -17,6 +21,18 @@ func vdiCase(name, code string, change func(f *craft.File)) hostile {
 		change(f)
 		return f.Bytes
 	}}
+}
+
+// emptyVDI is a sound disk of that size without a block.
+func emptyVDI(size int64) *craft.File {
+	f := craft.VDI(nil)
+	blocks := (size + mib - 1) / mib
+	f.Put64(0x170, uint64(size))
+	f.Put32(0x180, uint32(blocks))
+	f.Put32(0x158, uint32((craft.VDIMapAt+4*blocks+511)/512*512))
+	f.Write(craft.VDIMapAt, bytes.Repeat([]byte{0xff}, int(4*blocks))...)
+	f.Grow((craft.VDIMapAt + 4*blocks + 511) / 512 * 512)
+	return f
 }
 
 func vdi32(at int64, v uint32) func(*craft.File) { return func(f *craft.File) { f.Put32(at, v) } }
@@ -42,6 +58,7 @@ func vdiCases() []hostile {
 		vdiCase("data over the map", "vdi_places", vdi32(0x158, 512)),
 		vdiCase("data beyond the end", "vdi_truncated", vdi32(0x158, 0xfffffe00)),
 		vdiCase("disk over the bound", "vdi_disk_size", vdi64(0x170, 200_000_000_000)),
+		{name: "disk at the bound", code: "disk_too_large", make: func() []byte { return emptyVDI(100_000_000_000).Bytes }},
 		vdiCase("disk larger than its blocks", "vdi_disk_size", vdi64(0x170, 6*mib+1)),
 		vdiCase("disk of no size", "vdi_disk_size", vdi64(0x170, 0)),
 		vdiCase("512 TiB", "vdi_places", func(f *craft.File) { f.Put64(0x170, 512<<40-128*mib); f.Put32(0x180, 512<<20-128) }),

@@ -3,6 +3,7 @@ package importer_test
 import (
 	"bytes"
 	"compress/zlib"
+	"strconv"
 	"strings"
 
 	"ingot/internal/disk/craft"
@@ -35,6 +36,12 @@ func vmdkHeaders() []hostile {
 		streamCase("sound stream", "", func(*craft.VMDK) {}),
 		sparseCase("capacity 0", "vmdk_capacity", vmdk64(12, 0)),
 		sparseCase("capacity 2^53", "vmdk_capacity", vmdk64(12, 1<<53)),
+		{name: "capacity at the bound", code: "disk_too_large", make: func() []byte { return vmdkOfSectors(100_000_000_000/512 + 1).Bytes }},
+		{name: "capacity 2^32, tables of 1 entry", code: "vmdk_grain_table_size", make: func() []byte {
+			m := vmdkOfSectors(1 << 32)
+			m.Put32(44, 1)
+			return m.Bytes
+		}},
 		sparseCase("capacity beyond the extent's", "vmdk_extent_size", vmdk64(12, 1<<30)),
 		sparseCase("grain 0", "vmdk_grain_size", vmdk64(20, 0)),
 		sparseCase("grain 1", "vmdk_grain_size", vmdk64(20, 1)),
@@ -59,6 +66,13 @@ func vmdkHeaders() []hostile {
 		sparseCase("truncated to a half", "vmdk_truncated", func(m *craft.VMDK) { m.Bytes = m.Bytes[:len(m.Bytes)/2] }),
 		streamCase("stream truncated to a half", "vmdk_truncated", func(m *craft.VMDK) { m.Bytes = m.Bytes[:len(m.Bytes)/2] }),
 	}
+}
+
+// vmdkOfSectors announces a disk of that size, in its header and its descriptor; there is no more of it.
+func vmdkOfSectors(n uint64) *craft.VMDK {
+	m := craft.SparseVMDK(vmdkGuest, strings.Replace(craft.SparseDescriptor, "%d", strconv.FormatUint(n, 10), 1))
+	m.Put64(12, n)
+	return m
 }
 
 func vmdkDescriptors() []hostile {
@@ -144,6 +158,11 @@ func vmdkStreams() []hostile {
 			m.Write(at+12, zlibOf(make([]byte, 8*mib))...)
 		})),
 		streamCase("end of stream missing", "vmdk_truncated", func(m *craft.VMDK) { m.Bytes = m.Bytes[:m.EOS] }),
+		{name: "grain table in a grain that has been read", code: "vmdk_stream_directory", make: func() []byte {
+			m := craft.StreamVMDK(craft.Guest(32*mib, 6), craft.StreamDescriptor)
+			m.Put32(m.Directory, uint32(m.Grains[0]/512))
+			return m.Bytes
+		}},
 		streamCase("data after the end", "vmdk_trailing", func(m *craft.VMDK) { m.Grow(m.EOS + 1024) }),
 	}
 }

@@ -101,6 +101,7 @@ func bzip2Cases(t *testing.T) []hostile {
 		wrapped("bzip2, randomised bit", "bzip2_randomised", bz, at(14, 0x80)),
 		wrapped("bzip2, level 0", "bzip2_header", bz, func(b []byte) []byte { b[3] = '0'; return b }),
 		wrapped("gzip in bzip2", "compression_nested", bzip2Of(t, "bzip2", gzipped(rawGuest)), same),
+		wrapped("bzip2 in gzip", "compression_nested", gzipped(bz), same),
 		wrapped("tar in bzip2", "compression_nested", bzip2Of(t, "bzip2", magicCase("", "", 257, "ustar\x0000").make()), same),
 	}
 }

@@ -38,12 +38,17 @@ const (
 
 // claim takes whole sectors for one owner.
 func (c *claims) claim(from, to int64) verdict {
-	first, end := from/sectorSize, (to+sectorSize-1)/sectorSize
-	if c.owned.any(first, end) || c.packed.any(first, end) {
+	if c.any(from, to) {
 		return taken
 	}
-	c.owned.set(first, end)
+	c.owned.set(from/sectorSize, (to+sectorSize-1)/sectorSize)
 	return granted
+}
+
+// any reports whether a sector of bytes [from, to) is somebody's.
+func (c *claims) any(from, to int64) bool {
+	first, end := from/sectorSize, (to+sectorSize-1)/sectorSize
+	return c.owned.any(first, end) || c.packed.any(first, end)
 }
 
 // claimStream takes the sectors of a compressed stream, of which the first and the last may be shared with others.

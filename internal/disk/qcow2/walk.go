@@ -30,6 +30,8 @@ func (d *Disk) NextData(off int64) (start, end int64, err error) {
 	if off < 0 {
 		return 0, 0, errors.New("qcow2: NextData at a negative offset")
 	}
+	d.walk.mu.Lock()
+	defer d.walk.mu.Unlock()
 	start, end, err = d.scan(off)
 	if err != nil && err != io.EOF {
 		return 0, 0, err
@@ -44,7 +46,7 @@ func (d *Disk) NextData(off int64) (start, end int64, err error) {
 // scan finds the next range in the map. At the map's end it returns io.EOF and an empty range there.
 func (d *Disk) scan(off int64) (start, end int64, err error) {
 	for off < d.size {
-		x, err := d.extent(off, d.size)
+		x, err := d.mapped(off, d.size)
 		if err != nil {
 			return 0, 0, err
 		}
@@ -62,13 +64,23 @@ func (d *Disk) extend(x extent) int64 {
 	limit := x.start&^(d.clusterSize-1) + maxRange
 	limit = min(limit, d.size)
 	for x.end < limit && d.atHand(x.end) {
-		next, err := d.extent(x.end, limit)
+		next, err := d.mapped(x.end, limit)
 		if err != nil || next.kind == hole {
 			break
 		}
 		x.end = next.end
 	}
 	return x.end
+}
+
+// mapped is extent for a walk: it refuses a table that lies in what has been claimed before it reads it. Those bytes may
+// have been read and given back by now.
+func (d *Disk) mapped(off, limit int64) (extent, error) {
+	i := off / d.span
+	if d.l1[i] != 0 && i*d.span >= d.walk.pos && d.walk.claims.any(d.l1[i], d.l1[i]+d.clusterSize) {
+		return extent{}, d.tableTwice(i)
+	}
+	return d.extent(off, limit)
 }
 
 // atHand reports whether the map of guest byte off can be had without waiting for the file.
@@ -81,10 +93,8 @@ func (d *Disk) atHand(off int64) bool {
 // than end but more than start.
 func (d *Disk) check(start, end int64) (int64, error) {
 	w := &d.walk
-	w.mu.Lock()
-	defer w.mu.Unlock()
 	for w.err == nil && w.pos < end {
-		x, err := d.extent(w.pos, end)
+		x, err := d.mapped(w.pos, end)
 		if err != nil {
 			return 0, err
 		}
@@ -156,8 +166,7 @@ func (d *Disk) claim(x extent) error {
 	if i := x.start / d.span; x.start%d.span == 0 && d.l1[i] != 0 {
 		c.open(d.l1[i]) // it has been read, so the file has it
 		if c.claim(d.l1[i], d.l1[i]+d.clusterSize) != granted {
-			return refusal.New("qcow2_table_twice", "The L2 table at byte %d of the file, for guest byte %d, is also "+
-				"another table or holds guest data. %s", d.l1[i], x.start, adviceRepair)
+			return d.tableTwice(i)
 		}
 	}
 	switch {
@@ -167,6 +176,11 @@ func (d *Disk) claim(x extent) error {
 		return d.claimStream(x)
 	}
 	return nil
+}
+
+func (d *Disk) tableTwice(i int64) error {
+	return refusal.New("qcow2_table_twice", "The L2 table at byte %d of the file, for guest byte %d, is also "+
+		"another table or holds guest data. %s", d.l1[i], i*d.span, adviceRepair)
 }
 
 func (d *Disk) claimStream(x extent) error {

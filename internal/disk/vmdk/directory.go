@@ -2,6 +2,7 @@ package vmdk
 
 import (
 	"encoding/binary"
+	"slices"
 )
 
 // entryZeros in a grain table is a grain of zeros, where the header's flags allow it ("Grain Table").
@@ -101,7 +102,8 @@ func (d *Disk) placeGrains(l *layout) error {
 	return nil
 }
 
-// verifyDirectory compares the directory at a stream's end with the grains that its markers showed.
+// verifyDirectory compares the directory at a stream's end with the grains that its markers showed. A table is read only
+// where a marker showed one: whatever else the directory names may be a grain that has been given back.
 func (d *Disk) verifyDirectory(sector int64) error {
 	directory, err := d.readDirectory(sector)
 	if err != nil {
@@ -111,6 +113,9 @@ func (d *Disk) verifyDirectory(sector int64) error {
 	for i := range d.tables {
 		clear(b[:])
 		if at := int64(binary.LittleEndian.Uint32(directory[4*i:])); at != 0 {
+			if _, ok := slices.BinarySearch(d.scan.tables, at); !ok {
+				return damaged("vmdk_stream_directory", "its grain directory has a grain table at sector %d, its stream has none there", at)
+			}
 			if err := d.fill(b[:], at*sectorSize, "grain tables"); err != nil {
 				return err
 			}

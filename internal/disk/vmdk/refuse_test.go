@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 
@@ -231,7 +232,7 @@ func TestRefuseStream(t *testing.T) {
 		{"directory has another place", "vmdk_stream_directory", func(b []byte) { put32(b, m.tables[0]+first*4, 130) }},
 		{"directory lacks a grain", "vmdk_stream_directory", func(b []byte) { put32(b, m.tables[0]+first*4, 0) }},
 		{"directory lacks a table", "vmdk_stream_directory", func(b []byte) { put32(b, m.directory, 0) }},
-		{"table beyond the end", "vmdk_truncated", func(b []byte) { put32(b, m.directory, 1<<31) }},
+		{"table beyond the end", "vmdk_stream_directory", func(b []byte) { put32(b, m.directory, 1<<31) }},
 		{"no footer", "vmdk_footer", func(b []byte) { clear(b[m.footer-512:]) }},
 		{"no directory", "vmdk_footer", func(b []byte) { clear(b[m.directory-512:]) }},
 		{"two footers", "vmdk_marker", func(b []byte) { copy(b[m.eos:], b[m.footer-512:m.footer]) }},
@@ -253,6 +254,17 @@ func TestRefuseStream(t *testing.T) {
 	}
 	t.Run("data after the end", func(t *testing.T) {
 		wantCode(t, "vmdk_trailing", append(bytes.Clone(m.file), make([]byte, 512)...))
+	})
+	t.Run("sound table where no marker is", func(t *testing.T) {
+		file := slices.Concat(m.file[:m.directory+512], m.file[m.tables[0]:][:2048], m.file[m.directory+512:])
+		put64(file, m.directory-512, 5)
+		put32(file, m.directory, uint32(m.directory/512+1))
+		wantCode(t, "vmdk_stream_directory", file)
+	})
+	t.Run("tables without an end", func(t *testing.T) {
+		table := m.file[m.tables[0]-512 : m.tables[0]+2048]
+		more := bytes.Repeat(table, maxDirectories*len(m.tables)+1)
+		wantCode(t, "vmdk_marker", slices.Concat(m.file[:m.directory-512], more, m.file[m.directory-512:]))
 	})
 	t.Run("three directories", func(t *testing.T) {
 		c := makeStream(want[:1<<20], options{redundant: true})

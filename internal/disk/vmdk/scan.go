@@ -14,6 +14,7 @@ type scan struct {
 	marker    [sectorSize]byte // being followed
 
 	directories []int64 // sectors of the grain directories seen, the redundant one included
+	tables      []int64 // sectors of the grain tables seen, those of the redundant directory included
 	footer      int64   // the directory's sector as the footer has it; 0: not seen
 }
 

@@ -21,7 +21,8 @@ const (
 	markerProgress  = 4
 )
 
-// maxDirectories bounds the list of a stream that consists of them: the directory and its redundant copy.
+// maxDirectories bounds the lists of a stream that consists of them, or of tables: the directory and its redundant copy,
+// which may have tables of its own.
 const maxDirectories = 2
 
 // step follows one marker.
@@ -76,9 +77,10 @@ func (d *Disk) stepMetadata(sectors int64, kind uint32) error {
 	case markerEOS:
 		return d.finish(sectors)
 	case markerTable:
-		if sectors != tableSectors {
+		if sectors != tableSectors || len(s.tables) == maxDirectories*len(d.tables) {
 			return d.badMarker("a grain table of %d sectors", sectors)
 		}
+		s.tables = append(s.tables, s.at+1)
 	case markerDirectory:
 		if sectors*sectorSize < int64(4*len(d.tables)) || len(s.directories) == maxDirectories {
 			return d.badMarker("a grain directory of %d sectors", sectors)
