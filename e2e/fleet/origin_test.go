@@ -22,6 +22,8 @@ type source struct {
 	disk []byte // as a guest sees it
 	code string
 	rate int // bytes a second; 0 is no bound
+
+	open <-chan struct{} // if not nil, no bound either once it is closed
 }
 
 // origin is the web server that images are imported from.
@@ -97,7 +99,7 @@ func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("ETag", `"1"`)
 	if s.rate > 0 {
-		w = slow{w, s.rate}
+		w = slow{w, s.rate, s.open}
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.file))
 }
@@ -105,6 +107,7 @@ func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
 type slow struct {
 	http.ResponseWriter
 	rate int
+	open <-chan struct{}
 }
 
 func (s slow) Write(p []byte) (n int, err error) {
@@ -113,7 +116,11 @@ func (s slow) Write(p []byte) (n int, err error) {
 		m, err = s.ResponseWriter.Write(p[n:min(len(p), n+s.rate/10)])
 		n += m
 		s.ResponseWriter.(http.Flusher).Flush()
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-s.open:
+			s.rate = 1 << 30
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	return n, err
 }
