@@ -17,18 +17,20 @@ import (
 	"ingot/internal/store"
 )
 
-// testTime is how long a random test goes on: INGOT_TEST_TIME, or a few seconds.
+// testTime is how long a random test goes on: INGOT_TEST_TIME, or longer in CI than at home.
 func testTime(t testing.TB) time.Duration {
 	t.Helper()
-	text := os.Getenv("INGOT_TEST_TIME")
-	if text == "" {
-		return 12 * time.Second
+	if text := os.Getenv("INGOT_TEST_TIME"); text != "" {
+		return must(time.ParseDuration(text))(t)
 	}
-	return must(time.ParseDuration(text))(t)
+	if os.Getenv("CI") == "true" {
+		return 45 * time.Second
+	}
+	return 12 * time.Second
 }
 
 // Several processes of one database and folder, as far as a catalogue and a store of its own each make a process,
-// import, fail, lose leases, delete, sweep, rewrite and check, all at once. At the end every available image
+// import, fail, lose leases, delete, sweep, rewrite, check and repair, all at once. At the end every available image
 // comes back byte for byte, a check finds nothing, and when all is deleted nothing is left.
 func TestRandomTown(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {
@@ -55,6 +57,7 @@ func randomTown(t *testing.T, database string) {
 		}
 		work.Go(func() { town.sweep(until, h) })
 	}
+	work.Go(func() { town.repair(until, main) })
 	work.Go(func() { town.lapse(until, main, rand.New(rand.NewPCG(townSeed, 99))) })
 	work.Wait()
 	if t.Failed() {
@@ -84,7 +87,7 @@ type randomly struct {
 
 	mu     sync.Mutex
 	images map[int64]int // image: disk
-	did    struct{ published, failed, lost, deleted, rewritten, settled, read int }
+	did    struct{ published, failed, lost, deleted, rewritten, settled, read, repaired int }
 }
 
 // end stops the town when its time is over and enough was done to show something, however slow the machine is.
@@ -93,7 +96,7 @@ func (r *randomly) end(stop func()) {
 	over := time.Now().Add(testTime(r.t))
 	for enough := false; !r.t.Failed() && (!enough || time.Now().Before(over)); time.Sleep(20 * time.Millisecond) {
 		r.mu.Lock()
-		enough = r.did.published > 0 && r.did.deleted > 0 && r.did.rewritten > 0 && r.did.settled > 0
+		enough = r.did.published > 0 && r.did.deleted > 0 && r.did.rewritten > 0 && r.did.settled > 0 && r.did.repaired > 0
 		r.mu.Unlock()
 	}
 }
@@ -202,6 +205,22 @@ func (r *randomly) sweep(until context.Context, h *house) {
 		r.count(&r.did.settled, settled.Packs)
 		if round%20 == 0 {
 			h.wantSound()
+		}
+	}
+}
+
+// repair repairs again and again what nothing is wrong with: it must find nothing, and lose nobody anything. That it makes
+// known again chunks which only packs still name is no finding.
+func (r *randomly) repair(until context.Context, h *house) {
+	for until.Err() == nil && !r.t.Failed() {
+		_, err := h.CheckWith(r.t.Context(), store.CheckOptions{Repair: true, Grace: time.Hour}, func(d store.Damage) { r.t.Errorf("a repair found damage: %+v", d) })
+		if err != nil {
+			r.t.Errorf("repair: %v", err)
+		}
+		r.count(&r.did.repaired, 1)
+		select {
+		case <-until.Done():
+		case <-time.After(100 * time.Millisecond):
 		}
 	}
 }
