@@ -24,11 +24,12 @@ const lease = 25 * time.Second
 
 // fleet is several processes on one database and store.
 type fleet struct {
-	dir, store, uploads, database string
-	args                          []string // of ingot serve, for all
-	members                       []*member
-	token                         string
-	kills, halts                  int
+	dir, uploads, database string
+	stored                 func(*testing.T) []string // all that the store holds, marks left out
+	args                   []string                  // of ingot serve, for all
+	members                []*member
+	token                  string
+	kills, halts           int
 }
 
 // member is a place in the fleet, which one process after the other fills.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -33,10 +34,14 @@ type origin struct {
 	byName  map[string]source
 }
 
-// newOrigin makes the files: every format, each disk several times and in several formats, some of it slow, some broken.
+// newOrigin makes the files: some large ones, then every format, each disk several times and in several formats, some of it
+// slow, some broken.
 func newOrigin(t *testing.T) *origin {
 	t.Helper()
 	o := &origin{byName: map[string]source{}}
+	for n := range uint64(3) {
+		o.addLarge(n)
+	}
 	for n := range uint64(6) {
 		o.addDisk(t, n, 1<<20+int64(n)<<19)
 	}
@@ -77,6 +82,14 @@ func (o *origin) addDisk(t *testing.T, n uint64, size int64) {
 		o.add(source{name: fmt.Sprintf("%d.%s", n, suffix), file: files[suffix], disk: disk})
 	}
 	o.add(source{name: fmt.Sprintf("slow-%d.raw", n), file: disk, disk: disk, rate: 200 << 10})
+}
+
+// addLarge adds a disk whose pack is under way for some seconds, in a bucket as an upload of which parts are there.
+func (o *origin) addLarge(n uint64) {
+	disk := make([]byte, 16<<20)
+	rand.NewChaCha8([32]byte{seed & 0xff, byte(n)}).Read(disk)
+	copy(disk[510:], []byte{0x55, 0xaa})
+	o.add(source{name: fmt.Sprintf("large-%d.raw", n), file: disk, disk: disk, rate: 1 << 20})
 }
 
 func (o *origin) add(all ...source) {
