@@ -1,6 +1,6 @@
 // Command nightly builds one Debian image for each of twenty nights, each with some packages changed, imports them one after
 // the other, and reports what the store holds: against the first image alone, and against the sum of the images as
-// zstd-compressed qcow2 files.
+// zstd-compressed qcow2 files. At the end the first and the last image are read back and compared with their raw disks.
 //
 //	sudo go run ./bench/nightly
 package main
@@ -83,6 +83,9 @@ func run(ctx context.Context, c config) error {
 		}
 	}
 	r.sum()
+	if err := r.readBack(ctx); err != nil {
+		return err
+	}
 	if err := s.Stop(); err != nil {
 		return err
 	}
@@ -104,6 +107,8 @@ type report struct {
 
 	first, store, qcow2 int64
 	nights              int
+
+	disks []disk // of the first night and of the last
 }
 
 // night builds, converts and imports one image.
@@ -126,12 +131,17 @@ func (r *report) night(ctx context.Context, c config, nights *testdisk.Nights, n
 		}
 	}
 	before := r.service.SettledBefore()
-	_, done, err := r.service.Import(ctx, r.url+filepath.Base(packed))
+	id, done, err := r.service.Import(ctx, r.url+filepath.Base(packed))
 	if err != nil {
 		return err
 	}
 	if r.store, err = r.service.Settled(ctx, before, 10*time.Minute); err != nil {
 		return err
+	}
+	if night == 0 || night == c.nights-1 {
+		if err := r.note(id, raw); err != nil {
+			return err
+		}
 	}
 	info, err := os.Stat(packed)
 	if err != nil {

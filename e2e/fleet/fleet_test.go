@@ -13,6 +13,7 @@ import (
 
 	"ingot/e2e/harness"
 	"ingot/internal/catalog/pgtest"
+	"ingot/internal/store/s3/s3test"
 )
 
 var executable string // built once by TestMain
@@ -34,12 +35,11 @@ func TestMain(m *testing.M) {
 
 const (
 	seed    = 20261124
-	images  = 200
 	apis    = 2
 	workers = 3
 )
 
-// testTime is how long processes are killed: INGOT_TEST_TIME, or two minutes.
+// testTime is how long processes are killed, with a folder: INGOT_TEST_TIME, or two minutes.
 func testTime(t *testing.T) time.Duration {
 	t.Helper()
 	text := os.Getenv("INGOT_TEST_TIME")
@@ -54,9 +54,14 @@ func testTime(t *testing.T) time.Duration {
 }
 
 // TestKilledAtRandom imports two hundred images by a fleet whose processes are killed, and halted for longer and shorter
-// than a lease. Every import that was accepted ends once, and as its source says; nothing is left behind.
+// than a lease. Every import that was accepted ends once, and as its source says; nothing is left behind, of a
+// bucket no unfinished upload either. With a bucket it takes a quarter of the time, and fewer images.
 func TestKilledAtRandom(t *testing.T) {
-	f := newFleet(t)
+	t.Run("folder", func(t *testing.T) { killedAtRandom(t, newFleet(t), testTime(t), 200) })
+	t.Run("bucket", func(t *testing.T) { killedAtRandom(t, bucketFleet(t), testTime(t)/4, 60) })
+}
+
+func killedAtRandom(t *testing.T, f *fleet, during time.Duration, images int) {
 	h := watchHistory(t, f)
 	f.start(t)
 	o := newOrigin(t)
@@ -67,8 +72,8 @@ func TestKilledAtRandom(t *testing.T) {
 
 	over := make(chan struct{})
 	ordered := make(chan map[int64]source)
-	go func() { ordered <- f.order(t, o) }()
-	go func() { defer close(over); f.disturb(t, h) }()
+	go func() { ordered <- f.order(t, o, during, images) }()
+	go func() { defer close(over); f.disturb(during, h) }()
 	accepted := <-ordered
 	<-over
 	if t.Failed() {
@@ -86,10 +91,10 @@ func TestKilledAtRandom(t *testing.T) {
 
 // order asks for the images, each by a key of its own that is sent again, to any process, until there is an answer, and
 // once more when there is one.
-func (f *fleet) order(t *testing.T, o *origin) map[int64]source {
+func (f *fleet) order(t *testing.T, o *origin, during time.Duration, images int) map[int64]source {
 	rng := rand.New(rand.NewPCG(seed, 1))
 	accepted := map[int64]source{}
-	pause := testTime(t) * 2 / 3 / images
+	pause := during * 2 / 3 / time.Duration(images)
 	for n := range images {
 		s := o.sources[n%len(o.sources)]
 		key := fmt.Sprintf("order-%d", n)
@@ -111,12 +116,12 @@ func (f *fleet) order(t *testing.T, o *origin) map[int64]source {
 
 // disturb kills and halts processes, and leaves the fleet whole. Of the workers, one at most is halted at a time, and
 // who is halted is not killed.
-func (f *fleet) disturb(t *testing.T, h *history) {
+func (f *fleet) disturb(during time.Duration, h *history) {
 	rng := rand.New(rand.NewPCG(seed, 2))
 	var halted *member
 	woken := make(chan struct{})
 	close(woken)
-	for end := time.Now().Add(testTime(t)); time.Now().Before(end); {
+	for end := time.Now().Add(during); time.Now().Before(end); {
 		time.Sleep(time.Duration(500+rng.IntN(2000)) * time.Millisecond)
 		select {
 		case <-woken:
@@ -225,7 +230,7 @@ func (f *fleet) wantNothingLeft(t *testing.T, h *history, accepted map[int64]sou
 		}
 	}
 	f.sweep(t, h)
-	if left := filesUnder(t, f.store); len(left) > 0 {
+	if left := f.stored(t); len(left) > 0 {
 		t.Errorf("left in the store: %q", left)
 	}
 	if left, err := filepath.Glob(filepath.Join(f.uploads, "[^.]*")); len(left) > 0 || err != nil {
@@ -263,12 +268,44 @@ func newFleet(t *testing.T) *fleet {
 	return fleetOn(t, pgtest.Start(t).Database(t))
 }
 
+// bucketFleet is newFleet with a store in a bucket.
+func bucketFleet(t *testing.T) *fleet {
+	t.Helper()
+	server := s3test.Start(t)
+	bucket := server.Bucket(t, "fleet")
+	t.Setenv("AWS_ACCESS_KEY_ID", s3test.Access)
+	t.Setenv("AWS_SECRET_ACCESS_KEY", s3test.Secret)
+	f := fleetAt(t, pgtest.Start(t).Database(t), server.URL(bucket, "ingot"))
+	f.stored = func(t *testing.T) (left []string) {
+		keys, _ := server.Keys(t, bucket)
+		for _, key := range keys {
+			if !strings.HasPrefix(key, "ingot/mark/") { // it says whose the bucket is
+				left = append(left, key)
+			}
+		}
+		for _, key := range server.Uploads(t, bucket) {
+			left = append(left, "unfinished: "+key)
+		}
+		return left
+	}
+	return f
+}
+
 // fleetOn returns the fleet of a database, with the schema made and no process running.
 func fleetOn(t *testing.T, database string) *fleet {
 	t.Helper()
+	store := filepath.Join(t.TempDir(), "store")
+	f := fleetAt(t, database, "file:"+store)
+	f.stored = func(t *testing.T) []string { return filesUnder(t, store) }
+	return f
+}
+
+// fleetAt is fleetOn with a store elsewhere.
+func fleetAt(t *testing.T, database, store string) *fleet {
+	t.Helper()
 	dir := t.TempDir()
-	f := &fleet{dir: dir, store: filepath.Join(dir, "store"), uploads: filepath.Join(dir, "uploads"), database: database}
-	f.args = []string{"--database", f.database, "--store", "file:" + f.store, "--uploads", f.uploads, "--no-migrate"}
+	f := &fleet{dir: dir, uploads: filepath.Join(dir, "uploads"), database: database}
+	f.args = []string{"--database", f.database, "--store", store, "--uploads", f.uploads, "--no-migrate"}
 	if out, err := f.command("migrate"); err != nil {
 		t.Fatalf("migrate: %v\n%s", err, out)
 	}

@@ -2,6 +2,7 @@ package fleet
 
 import (
 	"database/sql"
+	"errors"
 	"strconv"
 	"testing"
 	"time"
@@ -23,10 +24,11 @@ func watchHistory(t *testing.T, f *fleet) *history {
 	}
 	t.Cleanup(func() { db.Close() })
 	h := &history{db}
-	h.do(t, `CREATE TABLE event (id BIGINT GENERATED ALWAYS AS IDENTITY, image_id BIGINT, what TEXT, lease TEXT, lease_ms BIGINT, late BIGINT)`)
+	h.do(t, `CREATE TABLE event (id BIGINT GENERATED ALWAYS AS IDENTITY, image_id BIGINT, what TEXT, lease TEXT, lease_ms BIGINT, late BIGINT, worker TEXT, at_ms BIGINT)`)
 	h.do(t, `CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
 		IF NEW.state = 'running' AND NEW.lease <> OLD.lease THEN
-			INSERT INTO event (image_id, what, lease, lease_ms) VALUES (NEW.image_id, 'claim', NEW.lease, NEW.lease_ms);
+			INSERT INTO event (image_id, what, lease, lease_ms, worker, at_ms)
+				VALUES (NEW.image_id, 'claim', NEW.lease, NEW.lease_ms, NEW.worker, extract(epoch FROM clock_timestamp()) * 1000);
 		ELSIF OLD.state = 'running' AND NEW.state = 'queued' AND NEW.broken > OLD.broken THEN
 			INSERT INTO event (image_id, what, lease, lease_ms, late) VALUES (NEW.image_id, 'taken back', OLD.lease, OLD.lease_ms, NEW.updated_at - OLD.lease_until);
 		ELSIF NEW.state <> OLD.state AND NEW.state IN ('done', 'failed') THEN
@@ -80,6 +82,24 @@ func (h *history) wantFenced(t *testing.T, accepted map[int64]source) {
 	if taken == 0 {
 		t.Error("no import lost its worker: the test shows nothing")
 	}
+}
+
+// now is the database's time, by which leases end.
+func (h *history) now(t *testing.T) (at time.Time) {
+	t.Helper()
+	h.row(t, `SELECT clock_timestamp()`, &at)
+	return at
+}
+
+// claim returns the nth claim of an import, counted from 0: its worker and when it was.
+func (h *history) claim(t *testing.T, id int64, n int) (worker string, at time.Time, ok bool) {
+	t.Helper()
+	var ms int64
+	err := h.db.QueryRowContext(t.Context(), `SELECT worker, at_ms FROM event WHERE image_id = $1 AND what = 'claim' ORDER BY id LIMIT 1 OFFSET $2`, id, n).Scan(&worker, &ms)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		t.Fatal(err)
+	}
+	return worker, time.UnixMilli(ms), err == nil
 }
 
 func ms(d time.Duration) string { return strconv.FormatInt(d.Milliseconds(), 10) }

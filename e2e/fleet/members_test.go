@@ -24,11 +24,12 @@ const lease = 25 * time.Second
 
 // fleet is several processes on one database and store.
 type fleet struct {
-	dir, store, uploads, database string
-	args                          []string // of ingot serve, for all
-	members                       []*member
-	token                         string
-	kills, halts                  int
+	dir, uploads, database string
+	stored                 func(*testing.T) []string // all that the store holds, marks left out
+	args                   []string                  // of ingot serve, for all
+	members                []*member
+	token                  string
+	kills, halts           int
 }
 
 // member is a place in the fleet, which one process after the other fills.
@@ -101,9 +102,15 @@ func (m *member) restart() {
 func (m *member) halt(during time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.cmd.Process.Signal(syscall.SIGSTOP)
+	m.signal(syscall.SIGSTOP)
 	time.Sleep(during)
-	m.cmd.Process.Signal(syscall.SIGCONT)
+	m.signal(syscall.SIGCONT)
+}
+
+func (m *member) signal(s os.Signal) {
+	if err := m.cmd.Process.Signal(s); err != nil {
+		m.t.Error(err)
+	}
 }
 
 // atWork returns the worker that has run an import the longest, or nil.
@@ -113,6 +120,11 @@ func (f *fleet) atWork(h *history) *member {
 		ORDER BY image_id LIMIT 1`, (lease - 10*time.Second).Milliseconds()).Scan(&name); err != nil {
 		return nil
 	}
+	return f.called(name)
+}
+
+// called returns the member whose process calls its worker so, or nil.
+func (f *fleet) called(name string) *member {
 	for _, m := range f.members {
 		m.mu.Lock()
 		mine := strings.HasSuffix(name, fmt.Sprint(":", m.cmd.Process.Pid))

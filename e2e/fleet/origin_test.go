@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"fmt"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -22,6 +23,8 @@ type source struct {
 	disk []byte // as a guest sees it
 	code string
 	rate int // bytes a second; 0 is no bound
+
+	open <-chan struct{} // if not nil, no bound either once it is closed
 }
 
 // origin is the web server that images are imported from.
@@ -31,10 +34,14 @@ type origin struct {
 	byName  map[string]source
 }
 
-// newOrigin makes the files: every format, each disk several times and in several formats, some of it slow, some broken.
+// newOrigin makes the files: some large ones, then every format, each disk several times and in several formats, some of it
+// slow, some broken.
 func newOrigin(t *testing.T) *origin {
 	t.Helper()
 	o := &origin{byName: map[string]source{}}
+	for n := range uint64(3) {
+		o.addLarge(n)
+	}
 	for n := range uint64(6) {
 		o.addDisk(t, n, 1<<20+int64(n)<<19)
 	}
@@ -77,6 +84,14 @@ func (o *origin) addDisk(t *testing.T, n uint64, size int64) {
 	o.add(source{name: fmt.Sprintf("slow-%d.raw", n), file: disk, disk: disk, rate: 200 << 10})
 }
 
+// addLarge adds a disk whose pack is under way for some seconds, in a bucket as an upload of which parts are there.
+func (o *origin) addLarge(n uint64) {
+	disk := make([]byte, 16<<20)
+	rand.NewChaCha8([32]byte{seed & 0xff, byte(n)}).Read(disk)
+	copy(disk[510:], []byte{0x55, 0xaa})
+	o.add(source{name: fmt.Sprintf("large-%d.raw", n), file: disk, disk: disk, rate: 1 << 20})
+}
+
 func (o *origin) add(all ...source) {
 	for _, s := range all {
 		o.sources = append(o.sources, s)
@@ -97,7 +112,7 @@ func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	w.Header().Set("ETag", `"1"`)
 	if s.rate > 0 {
-		w = slow{w, s.rate}
+		w = slow{w, s.rate, s.open}
 	}
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(s.file))
 }
@@ -105,6 +120,7 @@ func (o *origin) serve(w http.ResponseWriter, r *http.Request) {
 type slow struct {
 	http.ResponseWriter
 	rate int
+	open <-chan struct{}
 }
 
 func (s slow) Write(p []byte) (n int, err error) {
@@ -113,7 +129,11 @@ func (s slow) Write(p []byte) (n int, err error) {
 		m, err = s.ResponseWriter.Write(p[n:min(len(p), n+s.rate/10)])
 		n += m
 		s.ResponseWriter.(http.Flusher).Flush()
-		time.Sleep(100 * time.Millisecond)
+		select {
+		case <-s.open:
+			s.rate = 1 << 30
+		case <-time.After(100 * time.Millisecond):
+		}
 	}
 	return n, err
 }

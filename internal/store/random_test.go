@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io/fs"
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,18 +19,20 @@ import (
 	"ingot/internal/store"
 )
 
-// testTime is how long a random test goes on: INGOT_TEST_TIME, or a few seconds.
+// testTime is how long a random test goes on: INGOT_TEST_TIME, or longer in CI than at home.
 func testTime(t testing.TB) time.Duration {
 	t.Helper()
-	text := os.Getenv("INGOT_TEST_TIME")
-	if text == "" {
-		return 12 * time.Second
+	if text := os.Getenv("INGOT_TEST_TIME"); text != "" {
+		return must(time.ParseDuration(text))(t)
 	}
-	return must(time.ParseDuration(text))(t)
+	if os.Getenv("CI") == "true" {
+		return 45 * time.Second
+	}
+	return 12 * time.Second
 }
 
 // Several processes of one database and folder, as far as a catalogue and a store of its own each make a process,
-// import, fail, lose leases, delete, sweep, rewrite and check, all at once. At the end every available image
+// import, fail, lose leases, delete, sweep, rewrite, check and repair, all at once. At the end every available image
 // comes back byte for byte, a check finds nothing, and when all is deleted nothing is left.
 func TestRandomTown(t *testing.T) {
 	t.Run("SQLite", func(t *testing.T) {
@@ -55,6 +59,7 @@ func randomTown(t *testing.T, database string) {
 		}
 		work.Go(func() { town.sweep(until, h) })
 	}
+	work.Go(func() { town.repair(until, main, rand.New(rand.NewPCG(townSeed, 98))) })
 	work.Go(func() { town.lapse(until, main, rand.New(rand.NewPCG(townSeed, 99))) })
 	work.Wait()
 	if t.Failed() {
@@ -84,7 +89,7 @@ type randomly struct {
 
 	mu     sync.Mutex
 	images map[int64]int // image: disk
-	did    struct{ published, failed, lost, deleted, rewritten, settled, read int }
+	did    struct{ published, failed, lost, deleted, rewritten, settled, read, repaired int }
 }
 
 // end stops the town when its time is over and enough was done to show something, however slow the machine is.
@@ -93,7 +98,7 @@ func (r *randomly) end(stop func()) {
 	over := time.Now().Add(testTime(r.t))
 	for enough := false; !r.t.Failed() && (!enough || time.Now().Before(over)); time.Sleep(20 * time.Millisecond) {
 		r.mu.Lock()
-		enough = r.did.published > 0 && r.did.deleted > 0 && r.did.rewritten > 0 && r.did.settled > 0
+		enough = r.did.published > 0 && r.did.deleted > 0 && r.did.rewritten > 0 && r.did.settled > 0 && r.did.repaired > 0
 		r.mu.Unlock()
 	}
 }
@@ -201,8 +206,65 @@ func (r *randomly) sweep(until context.Context, h *house) {
 		}
 		r.count(&r.did.settled, settled.Packs)
 		if round%20 == 0 {
-			h.wantSound()
+			if _, err := h.Check(r.t.Context(), r.wantTable); err != nil {
+				r.t.Errorf("check: %v", err)
+			}
 		}
+	}
+}
+
+// repair damages the table of a pack, which no reader needs, and has the pack replaced, again and again: whoever writes,
+// reads, settles and sweeps is to lose nothing by it.
+func (r *randomly) repair(until context.Context, h *house, rng *rand.Rand) {
+	for until.Err() == nil && !r.t.Failed() {
+		r.damage(h, rng)
+		_, err := h.CheckWith(r.t.Context(), store.CheckOptions{Repair: true, Grace: time.Hour}, func(d store.Damage) {
+			if r.wantTable(d); d.Mended {
+				r.count(&r.did.repaired, 1)
+			}
+		})
+		if err != nil {
+			r.t.Errorf("repair: %v", err)
+		}
+		select {
+		case <-until.Done():
+		case <-time.After(100 * time.Millisecond):
+		}
+	}
+}
+
+// damage flips a bit in the table of a live pack, unless a sweep has taken the pack by then.
+func (r *randomly) damage(h *house, rng *rand.Rand) {
+	kept, err := h.catalog.Index(h.id).Kept(r.t.Context(), 0, 1000)
+	if err != nil {
+		r.t.Error(err)
+	}
+	kept = slices.DeleteFunc(kept, func(o store.KeptObject) bool { return o.Kind != store.KindPack })
+	if len(kept) == 0 {
+		return
+	}
+	o := kept[rng.IntN(len(kept))]
+	f, err := os.OpenFile(filepath.Join(h.folder, o.Name), os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return
+	}
+	if err != nil {
+		r.t.Error(err)
+		return
+	}
+	defer f.Close()
+	var b [1]byte
+	_, err = f.ReadAt(b[:], o.Size-100)
+	b[0] ^= 1
+	if _, e := f.WriteAt(b[:], o.Size-100); err != nil || e != nil {
+		r.t.Error(err, e)
+	}
+}
+
+// wantTable wants no other damage than the town's own.
+func (r *randomly) wantTable(d store.Damage) {
+	if d.Code != store.PackAltered {
+		r.t.Errorf("damage: %+v", d)
 	}
 }
 
