@@ -25,11 +25,11 @@ import (
 // of what lies behind.
 type gate struct {
 	*httptest.Server
-	open    func()
-	altered func(path string, body []byte) // changes what passes, if it is set
+	open func()
 }
 
-func newGate(t *testing.T, s *service) *gate {
+// newGate opens a gate to a service; altered, if there is one, changes files on their way.
+func newGate(t *testing.T, s *service, altered func(body []byte)) *gate {
 	target, err := url.Parse(s.URL)
 	if err != nil {
 		t.Fatal(err)
@@ -47,12 +47,12 @@ func newGate(t *testing.T, s *service) *gate {
 			left = 10 << 20
 		}
 		r.Body = &gatedBody{r.Body, left, opened, r.Request.Context().Done()}
-		if g.altered != nil {
+		if altered != nil {
 			whole, err := io.ReadAll(r.Body)
 			if err != nil {
 				return err
 			}
-			g.altered(r.Request.URL.Path, whole)
+			altered(whole)
 			r.Body = io.NopCloser(bytes.NewReader(whole))
 		}
 		return nil
@@ -124,7 +124,7 @@ func TestAPullThatIsInterruptedGoesOn(t *testing.T) {
 	}
 	for _, format := range []string{"raw", "qcow2"} {
 		t.Run(format, func(t *testing.T) {
-			g := newGate(t, s)
+			g := newGate(t, s, nil)
 			file := filepath.Join(t.TempDir(), "disk."+format)
 			cmd, stderr := s.halfPulled(t, g, id, file)
 			if err := cmd.Process.Signal(os.Interrupt); err != nil {
@@ -164,7 +164,7 @@ func TestTheSecondPullToAFileIsRefused(t *testing.T) {
 	}
 	for _, format := range []string{"raw", "qcow2"} {
 		t.Run(format, func(t *testing.T) {
-			g := newGate(t, s)
+			g := newGate(t, s, nil)
 			file := filepath.Join(t.TempDir(), "disk."+format)
 			cmd, stderr := s.halfPulled(t, g, first, file)
 			if said := startFailing(t, "image", "pull", fmt.Sprint(second), file, "--service", s.URL, "--token", s.Token); !strings.Contains(said, "another pull") {
@@ -190,7 +190,7 @@ func TestAnotherImagesPartIsNotUsed(t *testing.T) {
 	if s.settled(first).Status != "available" || s.settled(second).Status != "available" {
 		t.Fatal(s.Log)
 	}
-	g := newGate(t, s)
+	g := newGate(t, s, nil)
 	file := filepath.Join(t.TempDir(), "disk.qcow2")
 	cmd, _ := s.halfPulled(t, g, first, file)
 	if err := cmd.Process.Kill(); err != nil {
@@ -237,9 +237,8 @@ func TestAWrongQCOW2FileIsFound(t *testing.T) {
 		"a cluster unnamed":  {func(f []byte) { clear(l2(f)[8*20:][:8]) }, "image's bytes at"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			g := newGate(t, s)
+			g := newGate(t, s, test.alter)
 			g.open()
-			g.altered = func(_ string, b []byte) { test.alter(b) }
 			file := filepath.Join(t.TempDir(), "disk.qcow2")
 			cmd, stdout, stderr := s.pull(g, fmt.Sprint(id), file)
 			err := cmd.Run()
@@ -271,7 +270,7 @@ func TestPullFindsWhatHasMoved(t *testing.T) {
 	if err := os.WriteFile(base, old, 0o644); err != nil {
 		t.Fatal(err)
 	}
-	g := newGate(t, s)
+	g := newGate(t, s, nil)
 	g.open()
 	cmd, stdout, stderr := s.pull(g, fmt.Sprint(id), file, "--base", base)
 	if err := cmd.Run(); err != nil {

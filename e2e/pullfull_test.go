@@ -61,7 +61,7 @@ func TestAPullOntoAFullDisk(t *testing.T) {
 			if err != nil || strings.Count(said, "no space left") != 2 || strings.Count(said, "the same command goes on from there") != 2 {
 				t.Fatalf("%v: %s", err, said)
 			}
-			g := newGate(t, s)
+			g := newGate(t, s, nil)
 			g.open()
 			file := filepath.Join(kept, "disk."+format)
 			cmd, stdout, stderr := s.pull(g, fmt.Sprint(id), file)
