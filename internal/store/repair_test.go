@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -363,9 +364,12 @@ func TestRepairOfAPlaceThatGoesAway(t *testing.T) {
 		if err := w.Commit(); err != nil {
 			t.Fatal(err)
 		}
-		away := false
+		var away atomic.Bool
 		d.Store = must(store.New(&faults{d.objects, func(_, name string) error {
-			if away = away || strings.HasPrefix(name, after); away {
+			if strings.HasPrefix(name, after) {
+				away.Store(true)
+			}
+			if away.Load() {
 				return fs.ErrNotExist
 			}
 			return nil
@@ -395,10 +399,10 @@ func TestQuickCheck(t *testing.T) {
 	} {
 		d := newDamaged(t)
 		test.damage(d)
-		reads := 0
+		var reads atomic.Int64
 		s := must(store.New(&faults{d.objects, func(op, _ string) error {
 			if op == "read" {
-				reads++
+				reads.Add(1)
 			}
 			return nil
 		}}, d.catalog.Index(d.id)))(t)
@@ -409,26 +413,26 @@ func TestQuickCheck(t *testing.T) {
 				t.Errorf("%s: images: %s", name, diff)
 			}
 		})
-		if diff := cmp.Diff(test.want, found); diff != "" || err != nil || reads > 0 {
-			t.Errorf("%s: %d reads, %v, %s", name, reads, err, diff)
+		if diff := cmp.Diff(test.want, found); diff != "" || err != nil || reads.Load() > 0 {
+			t.Errorf("%s: %d reads, %v, %s", name, reads.Load(), err, diff)
 		}
 	}
 }
 
 // A repair that is cut off at any of its steps is finished by the next.
 func TestRepairIsCutOff(t *testing.T) {
-	for n := 1; ; n++ {
+	for n := int64(1); ; n++ {
 		d := newDamaged(t)
 		mirror := newHouse(t, nil)
 		mirror.keep(whole(d.contents))
 		d.change(d.packs[0], flip(5000))
 		os.Remove(d.path(d.written.Object))
-		calls := 0
+		var calls atomic.Int64
 		cut := must(store.New(&faults{d.objects, func(op, _ string) error {
 			if op == "read" || op == "write" {
 				return nil
 			}
-			if calls++; calls == n {
+			if calls.Add(1) == n {
 				return errFault
 			}
 			return nil
